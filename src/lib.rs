@@ -1,0 +1,30 @@
+//! floe, a STUN/TURN ICE server.
+//!
+//! The map of the house; arrows go one way, from the top of this list down:
+//!
+//! - [`cli`]: one file a command; no logic.
+//! - [`admin`]: HTTP: metrics, health, credentials, signaling rooms.
+//! - [`client`]: the other side: a webrtc-rs pair that connects through a server.
+//! - [`net`]: moves packets between sockets and the engine; the only room with
+//!   `unsafe` is `net::udp`.
+//! - [`config`]: model, loading, validation; read at the edges, handed in as
+//!   plain values.
+//! - [`auth`], [`policy`]: who may allocate, and what they may do; they
+//!   implement the traits that [`relay`] asks for.
+//! - [`relay`]: the TURN engine, sans-IO: a packet and a time go in, a route
+//!   comes out.
+//! - [`wire`]: bytes to messages and back.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("floe runs on Linux only: its packet path uses recvmmsg, sendmmsg and epoll");
+
+pub mod admin;
+pub mod auth;
+pub mod cli;
+#[cfg(feature = "client")]
+pub mod client;
+pub mod config;
+pub mod net;
+pub mod policy;
+pub mod relay;
+pub mod wire;

@@ -1,0 +1,2 @@
+//! Parse, dispatch.
+fn main() {}

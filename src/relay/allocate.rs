@@ -1,0 +1,418 @@
+//! Allocate (RFC 8656 §7.2): checked, parked while its relay sockets are opened,
+//! and finished by [`Engine::complete`].
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+use hashbrown::HashMap;
+
+use super::address::Family;
+use super::allocation::{Allocation, Relay};
+use super::authenticate::Identity;
+use super::engine::{Engine, Timer};
+use super::ports::Claim;
+use super::reply::{self, Asked};
+use super::route::{
+    AllocationId, CloseReason, DropReason, Effect, EffectId, Outcome, Output, RelayId, Route, Traffic,
+};
+use super::table::Entry;
+use super::time::{Instant, Now};
+use super::world::QuotaExceeded;
+use crate::wire::attribute::{MalformedValue, even_port_value, first_of_four, u32_value};
+use crate::wire::{AttributeType, ErrorCode, Message};
+
+/// RFC 8656 §3.2; also the most that Refresh gives while draining.
+pub(super) const DEFAULT_LIFETIME: u32 = 600;
+/// Protocol number of UDP in REQUESTED-TRANSPORT.
+const UDP: u8 = 17;
+/// Ports that another process may hold before the Allocate is given up.
+const MAX_TRIES: u8 = 16;
+
+/// Which port is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum PortWish {
+    Any,
+    Even,
+    /// An even one, and the next one held for later.
+    Pair,
+    /// The one that a RESERVATION-TOKEN stands for.
+    Held(Claim),
+}
+
+/// An Allocate that waits for its sockets.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) asked: Asked,
+    identity: Identity,
+    lifetime: Duration,
+    wish: PortWish,
+    /// Families still to be opened; the first is being worked on.
+    families: ArrayVec<Family, 2>,
+    /// With ADDITIONAL-ADDRESS-FAMILY one of two is enough.
+    one_is_enough: bool,
+    opened: [Option<Claim>; 2],
+    address_error: Option<(Family, ErrorCode)>,
+    waiting_for: Option<Claim>,
+    /// The odd port of a pair.
+    odd: Option<Claim>,
+    tries: u8,
+    /// The client left meanwhile.
+    abandoned: bool,
+}
+
+/// What an Allocate asks for, once its attributes have been read.
+struct Wishes {
+    lifetime: u32,
+    families: ArrayVec<Family, 2>,
+    even_port: Option<bool>,
+    token: Option<[u8; 8]>,
+}
+
+impl Engine {
+    pub(super) fn allocate(
+        &mut self,
+        now: Now,
+        asked: Asked,
+        identity: &Identity,
+        message: &Message<'_>,
+        out: &mut Output,
+    ) -> Result<Route, ErrorCode> {
+        let five_tuple = asked.by.five_tuple;
+        match self.table.find(five_tuple) {
+            Some((_, Entry::Opening(opening))) if opening.asked.id == asked.id => {
+                return Ok(self.drop_packet(DropReason::Retransmission));
+            }
+            Some((_, Entry::Live(allocation))) if !allocation.is_live(now.instant) => {}
+            Some((_, Entry::Live(allocation)))
+                if allocation.allocate_id == asked.id && allocation.username == identity.username =>
+            {
+                return Ok(self.allocated(now.instant, asked, identity, allocation, out));
+            }
+            Some(_) => return Err(ErrorCode::ALLOCATION_MISMATCH),
+            None => {}
+        }
+        if let Some((id, Entry::Live(_))) = self.table.find(five_tuple) {
+            self.close(now.instant, id, CloseReason::Expired, out);
+        }
+
+        let wishes = Wishes::read(message)?;
+        if is_tunnel(five_tuple.client.ip()) {
+            return Err(ErrorCode::FORBIDDEN);
+        }
+        if self.draining {
+            return Err(ErrorCode::INSUFFICIENT_CAPACITY);
+        }
+        let one_is_enough = wishes.families.len() > 1;
+        if let [family] = wishes.families[..]
+            && wishes.token.is_none()
+            && !self.world.pool.has(family)
+        {
+            return Err(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED);
+        }
+        let mut families = wishes.families;
+        let wish = match (wishes.token, wishes.even_port) {
+            (Some(token), _) => {
+                let reservation = self.redeem(token, &identity.username);
+                let claim = reservation.ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?.claim;
+                families = [Family::of(self.world.pool.local(claim).ip())].into_iter().collect();
+                PortWish::Held(claim)
+            }
+            (None, Some(true)) => PortWish::Pair,
+            (None, Some(false)) => PortWish::Even,
+            (None, None) => PortWish::Any,
+        };
+        self.charge(identity, wish)?;
+
+        let lifetime = wishes.lifetime.clamp(DEFAULT_LIFETIME, self.settings.max_lifetime);
+        let opening = Opening {
+            asked,
+            identity: identity.clone(),
+            lifetime: Duration::from_secs(lifetime.into()),
+            wish,
+            families,
+            one_is_enough,
+            opened: [None; 2],
+            address_error: None,
+            waiting_for: None,
+            odd: None,
+            tries: 0,
+            abandoned: false,
+        };
+        let id = self.table.open(five_tuple, opening);
+        Ok(self.open_next(now, id, out))
+    }
+
+    /// An effect was carried out; finishes the request that waited for it. The
+    /// route is a `Reply` or `Nothing`, and `out.effects` may hold a next try.
+    pub fn complete(&mut self, now: Now, id: EffectId, outcome: Outcome, out: &mut Output) -> Route {
+        let id = allocation_of(id);
+        let Some(opening) = self.table.opening_mut(id) else { return Route::Nothing };
+        let Some(claim) = opening.waiting_for.take() else { return Route::Nothing };
+        let Some(family) = opening.families.first().copied() else { return Route::Nothing };
+        match outcome {
+            Outcome::Bound => {
+                opening.opened[family.index()] = Some(claim);
+                opening.families.remove(0);
+            }
+            Outcome::PortTaken if opening.tries < MAX_TRIES && !matches!(opening.wish, PortWish::Held(_)) => {
+                opening.tries += 1;
+                let odd = opening.odd.take();
+                self.world.pool.release(claim);
+                odd.into_iter().for_each(|odd| self.world.pool.release(odd));
+            }
+            Outcome::PortTaken | Outcome::Failed => {
+                let odd = opening.odd.take();
+                self.world.pool.release(claim);
+                odd.into_iter().for_each(|odd| self.world.pool.release(odd));
+                if let Some(code) = opening.give_up(family, ErrorCode::INSUFFICIENT_CAPACITY) {
+                    return self.fail(id, code, out);
+                }
+            }
+        }
+        self.open_next(now, id, out)
+    }
+
+    /// The client of an [`Opening`] is gone; it ends with its next step.
+    pub(super) fn abandon(&mut self, id: AllocationId) {
+        if let Some(opening) = self.table.opening_mut(id) {
+            opening.abandoned = true;
+        }
+    }
+
+    /// Asks for the next socket, or finishes the request when there is none left
+    /// to ask for.
+    fn open_next(&mut self, now: Now, id: AllocationId, out: &mut Output) -> Route {
+        loop {
+            let Some(opening) = self.table.opening_mut(id) else { return Route::Nothing };
+            let Some(family) = opening.families.first().copied() else {
+                return self.opened(now, id, out);
+            };
+            if opening.abandoned {
+                return self.fail(id, ErrorCode::INSUFFICIENT_CAPACITY, out);
+            }
+            let pool = &self.world.pool;
+            let random = &mut *self.world.random;
+            let claimed = match opening.wish {
+                PortWish::Any => pool.claim(family, self.shard, random).map(|claim| (claim, None)),
+                PortWish::Even => pool.claim_even(family, self.shard, false, random),
+                PortWish::Pair => pool.claim_even(family, self.shard, true, random),
+                PortWish::Held(claim) => Some((claim, None)),
+            };
+            if let Some((claim, odd)) = claimed {
+                opening.waiting_for = Some(claim);
+                opening.odd = odd;
+                let relay = RelayId { allocation: id, family };
+                out.effects.push(Effect::BindRelay { id: effect_of(id), relay, local: pool.local(claim) });
+                return Route::Nothing;
+            }
+            let code = match pool.has(family) {
+                true => ErrorCode::INSUFFICIENT_CAPACITY,
+                false => ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED,
+            };
+            if let Some(code) = opening.give_up(family, code) {
+                return self.fail(id, code, out);
+            }
+        }
+    }
+
+    fn opened(&mut self, now: Now, id: AllocationId, out: &mut Output) -> Route {
+        let Some(opening) = self.table.opening_mut(id) else { return Route::Nothing };
+        if opening.abandoned {
+            return self.fail(id, ErrorCode::INSUFFICIENT_CAPACITY, out);
+        }
+        let Opening { asked, lifetime, opened, address_error, .. } = *opening;
+        let odd = opening.odd.take();
+        let identity = opening.identity.clone();
+        let expires = now.instant + lifetime;
+        let relays = opened.map(|claim| {
+            claim.map(|claim| Relay { claim, address: self.world.pool.advertised(claim), expires })
+        });
+        let user = &identity.account.user;
+        let reservation_token = odd.map(|claim| self.reserve(now.instant, claim, &identity.username, user));
+        let allocation = Allocation {
+            path: asked.by,
+            username: Arc::clone(&identity.username),
+            user: Arc::clone(user),
+            relays,
+            opened: now.instant,
+            allocate_id: asked.id,
+            reservation_token,
+            address_error,
+            permissions: HashMap::with_hasher(self.hash.clone()),
+            channels: HashMap::with_hasher(self.hash.clone()),
+            channel_of: HashMap::with_hasher(self.hash.clone()),
+            traffic: Traffic::default(),
+            timer: self.timers.insert(expires, Timer::Allocation(id)),
+            timer_at: expires,
+        };
+        let transport = asked.by.five_tuple.transport.index();
+        self.world.counters.opened[transport].add(1);
+        self.world.counters.allocations[transport].add(1);
+        out.effects.push(Effect::Opened(Arc::new(allocation.summary(id, now.instant))));
+        let route = self.allocated(now.instant, asked, &identity, &allocation, out);
+        self.table.go_live(id, allocation);
+        route
+    }
+
+    /// The success response (RFC 8656 §7.2), first or again.
+    fn allocated(
+        &self,
+        now: Instant,
+        asked: Asked,
+        identity: &Identity,
+        allocation: &Allocation,
+        out: &mut Output,
+    ) -> Route {
+        let left = allocation.expires().since(now).as_secs();
+        reply::success(asked, &identity.signer, &self.world.counters, out, |reply| {
+            for relay in allocation.relays.iter().flatten() {
+                reply.put_xor_address(AttributeType::XOR_RELAYED_ADDRESS, relay.address.socket());
+            }
+            reply.put_u32(AttributeType::LIFETIME, u32::try_from(left).unwrap_or(u32::MAX));
+            reply.put_xor_address(AttributeType::XOR_MAPPED_ADDRESS, asked.by.five_tuple.client.socket());
+            if let Some(token) = allocation.reservation_token {
+                reply.put(AttributeType::RESERVATION_TOKEN, &token);
+            }
+            if let Some((family, code)) = allocation.address_error {
+                let [class, number] = [code.number() / 100, code.number() % 100].map(|n| n as u8);
+                let family = family.index() as u8 + 1;
+                reply.put(AttributeType::ADDRESS_ERROR_CODE, &[family, 0, class, number]);
+            }
+        })
+    }
+
+    /// Gives back what an Allocate had so far, and says why.
+    fn fail(&mut self, id: AllocationId, code: ErrorCode, out: &mut Output) -> Route {
+        let Some(Entry::Opening(opening)) = self.table.remove(id) else { return Route::Nothing };
+        for claim in opening.opened.into_iter().flatten() {
+            let family = Family::of(self.world.pool.local(claim).ip());
+            out.effects.push(Effect::CloseRelay { relay: RelayId { allocation: id, family } });
+            self.world.pool.release(claim);
+        }
+        let pair = opening.odd.is_some() || opening.wish == PortWish::Pair;
+        opening.odd.into_iter().for_each(|odd| self.world.pool.release(odd));
+        let user = &opening.identity.account.user;
+        self.world.quota.release(user);
+        if pair {
+            self.world.quota.release(user);
+        }
+        if opening.abandoned {
+            return Route::Nothing;
+        }
+        reply::error(opening.asked, code, &opening.identity.signer, &self.world.counters, out, |_| {})
+    }
+
+    /// Counts the allocation, and the port held beside it, towards the quota
+    /// (B-035). A redeemed reservation has been counted when it was made.
+    fn charge(&mut self, identity: &Identity, wish: PortWish) -> Result<(), ErrorCode> {
+        let account = &identity.account;
+        let wanted = match wish {
+            PortWish::Held(_) => 0,
+            PortWish::Any | PortWish::Even => 1,
+            PortWish::Pair => 2,
+        };
+        for had in 0..wanted {
+            if let Err(exceeded) = self.world.quota.acquire(&account.user, account.max_allocations) {
+                (0..had).for_each(|_| self.world.quota.release(&account.user));
+                return Err(match exceeded {
+                    QuotaExceeded::User => ErrorCode::ALLOCATION_QUOTA_REACHED,
+                    QuotaExceeded::Server => ErrorCode::INSUFFICIENT_CAPACITY,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Opening {
+    /// This family can't be had. Returns the error that ends the request, unless
+    /// the other family may do (RFC 8656 §7.2, ADDRESS-ERROR-CODE).
+    fn give_up(&mut self, family: Family, code: ErrorCode) -> Option<ErrorCode> {
+        self.families.retain(|f| *f != family);
+        if !self.one_is_enough {
+            return Some(code);
+        }
+        if self.address_error.replace((family, code)).is_some() {
+            return Some(ErrorCode::INSUFFICIENT_CAPACITY);
+        }
+        None
+    }
+}
+
+impl Wishes {
+    /// The checks of RFC 8656 §7.2, in its order.
+    fn read(message: &Message<'_>) -> Result<Self, ErrorCode> {
+        let protocol = message.get(AttributeType::REQUESTED_TRANSPORT).ok_or(ErrorCode::BAD_REQUEST)?;
+        if first_of_four(protocol).map_err(bad_request)? != UDP {
+            return Err(ErrorCode::UNSUPPORTED_TRANSPORT);
+        }
+        let requested = optional(message, AttributeType::REQUESTED_ADDRESS_FAMILY, first_of_four)?;
+        let additional = optional(message, AttributeType::ADDITIONAL_ADDRESS_FAMILY, first_of_four)?;
+        let even_port = optional(message, AttributeType::EVEN_PORT, even_port_value)?;
+        let token = optional(message, AttributeType::RESERVATION_TOKEN, |value| {
+            value.try_into().map_err(|_| MalformedValue)
+        })?;
+        let lifetime = optional(message, AttributeType::LIFETIME, u32_value)?;
+        if token.is_some() && (even_port.is_some() || requested.is_some() || additional.is_some()) {
+            return Err(ErrorCode::BAD_REQUEST);
+        }
+        let mut families = ArrayVec::new();
+        match (requested, additional) {
+            (Some(_), Some(_)) => return Err(ErrorCode::BAD_REQUEST),
+            (Some(number), None) => {
+                families.push(family(number).ok_or(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED)?);
+            }
+            // Only the second family may be asked for in this way (§7.2).
+            (None, Some(_)) if even_port == Some(true) => return Err(ErrorCode::BAD_REQUEST),
+            (None, Some(number)) => {
+                if family(number) != Some(Family::V6) {
+                    return Err(ErrorCode::BAD_REQUEST);
+                }
+                families.extend(Family::BOTH);
+            }
+            (None, None) => families.push(Family::V4),
+        }
+        Ok(Self { lifetime: lifetime.unwrap_or(DEFAULT_LIFETIME), families, even_port, token })
+    }
+}
+
+/// An address family by its number in RFC 8656 §18.
+pub(super) const fn family(number: u8) -> Option<Family> {
+    match number {
+        0x01 => Some(Family::V4),
+        0x02 => Some(Family::V6),
+        _ => None,
+    }
+}
+
+/// An attribute that may be missing but not malformed.
+pub(super) fn optional<T>(
+    message: &Message<'_>,
+    kind: AttributeType,
+    read: impl Fn(&[u8]) -> Result<T, MalformedValue>,
+) -> Result<Option<T>, ErrorCode> {
+    message.get(kind).map(read).transpose().map_err(bad_request)
+}
+
+pub(super) const fn bad_request(_: MalformedValue) -> ErrorCode {
+    ErrorCode::BAD_REQUEST
+}
+
+/// 6to4 and Teredo: a relay behind either may loop (RFC 8656 §21.4).
+fn is_tunnel(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(ip) => matches!(ip.segments(), [0x2002, ..] | [0x2001, 0x0000, ..]),
+    }
+}
+
+/// At most one effect of an allocation is waited for, so its name will do.
+fn effect_of(id: AllocationId) -> EffectId {
+    EffectId(u64::from(id.generation) << 32 | u64::from(id.index))
+}
+
+const fn allocation_of(id: EffectId) -> AllocationId {
+    AllocationId { index: id.0 as u32, generation: (id.0 >> 32) as u32 }
+}

@@ -1,0 +1,166 @@
+//! One allocation (RFC 8656 §6): its relays, permissions and channels, as plain
+//! values. Every lookup compares with `now`, so nothing outlives its time even
+//! before the timer has swept it out.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::address::{Family, PeerAddr, RelayAddr};
+use super::ports::Claim;
+use super::route::{AllocationId, AllocationSummary, ClientPath, Traffic};
+use super::time::Instant;
+use super::timers::TimerId;
+use super::world::Reach;
+use crate::wire::{ChannelNumber, ErrorCode, TransactionId};
+
+/// RFC 8656 §9.
+pub(super) const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
+/// RFC 8656 §12.
+pub(super) const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
+/// Permissions and channels of one allocation, each.
+pub(super) const MAX_PER_ALLOCATION: usize = 1024;
+/// Expired permissions and channels are swept out this late at most.
+const SWEEP_SLACK: Duration = Duration::from_secs(5);
+
+/// One relayed transport address.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Relay {
+    pub(super) claim: Claim,
+    pub(super) address: RelayAddr,
+    pub(super) expires: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Permission {
+    pub(super) expires: Instant,
+    pub(super) reach: Reach,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Channel {
+    pub(super) peer: PeerAddr,
+    pub(super) expires: Instant,
+    pub(super) reach: Reach,
+}
+
+#[derive(Debug)]
+pub(super) struct Allocation {
+    pub(super) path: ClientPath,
+    /// As it was sent: only this name may touch the allocation.
+    pub(super) username: Arc<str>,
+    /// What quotas count.
+    pub(super) user: Arc<str>,
+    /// By [`Family::index`].
+    pub(super) relays: [Option<Relay>; 2],
+    pub(super) opened: Instant,
+    /// Of the Allocate that made it: the same again is a retransmission.
+    pub(super) allocate_id: TransactionId,
+    /// Told in the Allocate response, and again in a retransmitted one.
+    pub(super) reservation_token: Option<[u8; 8]>,
+    /// Likewise: the family that could not be had, and why.
+    pub(super) address_error: Option<(Family, ErrorCode)>,
+    pub(super) permissions: HashMap<IpAddr, Permission, FixedState>,
+    pub(super) channels: HashMap<ChannelNumber, Channel, FixedState>,
+    pub(super) channel_of: HashMap<PeerAddr, ChannelNumber, FixedState>,
+    pub(super) traffic: Traffic,
+    pub(super) timer: TimerId,
+    pub(super) timer_at: Instant,
+}
+
+impl Allocation {
+    pub(super) fn is_live(&self, now: Instant) -> bool {
+        now < self.expires()
+    }
+
+    /// When its last relay ends.
+    pub(super) fn expires(&self) -> Instant {
+        self.relays.iter().flatten().map(|relay| relay.expires).max().unwrap_or_default()
+    }
+
+    pub(super) fn relay(&self, family: Family, now: Instant) -> Option<Relay> {
+        self.relays[family.index()].filter(|relay| now < relay.expires)
+    }
+
+    pub(super) fn permission(&self, peer: IpAddr, now: Instant) -> Option<Permission> {
+        self.permissions.get(&peer).copied().filter(|permission| now < permission.expires)
+    }
+
+    pub(super) fn channel(&self, number: ChannelNumber, now: Instant) -> Option<Channel> {
+        self.channels.get(&number).copied().filter(|channel| now < channel.expires)
+    }
+
+    pub(super) fn channel_to(&self, peer: PeerAddr, now: Instant) -> Option<ChannelNumber> {
+        let number = *self.channel_of.get(&peer)?;
+        self.channel(number, now).map(|_| number)
+    }
+
+    /// Gives a permission, or makes it last longer. Returns whether it is new.
+    pub(super) fn permit(&mut self, peer: IpAddr, reach: Reach, until: Instant) -> bool {
+        let mut is_new = false;
+        let permission = self.permissions.entry(peer).or_insert_with(|| {
+            is_new = true;
+            Permission { expires: until, reach }
+        });
+        permission.expires = permission.expires.max(until);
+        permission.reach = reach;
+        is_new
+    }
+
+    /// Binds a channel, in place of an expired binding of either side. Returns by
+    /// how many the number of bindings has changed.
+    pub(super) fn bind(&mut self, number: ChannelNumber, channel: Channel) -> isize {
+        let before = self.channels.len();
+        if let Some(old) = self.channel_of.insert(channel.peer, number)
+            && old != number
+        {
+            self.channels.remove(&old);
+        }
+        if let Some(old) = self.channels.insert(number, channel)
+            && old.peer != channel.peer
+        {
+            self.channel_of.remove(&old.peer);
+        }
+        self.channels.len().cast_signed() - before.cast_signed()
+    }
+
+    /// Takes out what has expired; returns how many permissions and channels.
+    pub(super) fn sweep(&mut self, now: Instant) -> (usize, usize) {
+        let before = (self.permissions.len(), self.channels.len());
+        self.permissions.retain(|_, permission| now < permission.expires);
+        let (channels, channel_of) = (&mut self.channels, &mut self.channel_of);
+        channels.retain(|_, channel| {
+            let live = now < channel.expires;
+            if !live {
+                channel_of.remove(&channel.peer);
+            }
+            live
+        });
+        (before.0 - self.permissions.len(), before.1 - self.channels.len())
+    }
+
+    /// When it is to be looked at next. The slack bounds how often an allocation
+    /// with many permissions of different ages is swept.
+    pub(super) fn next_look(&self, now: Instant) -> Instant {
+        let relays = self.relays.iter().flatten().map(|relay| relay.expires).min();
+        let permissions = self.permissions.values().map(|permission| permission.expires);
+        let channels = self.channels.values().map(|channel| channel.expires);
+        let sweep = permissions.chain(channels).min().map(|at| at.max(now + SWEEP_SLACK));
+        [relays, sweep].into_iter().flatten().min().unwrap_or(now)
+    }
+
+    pub(super) fn summary(&self, id: AllocationId, until: Instant) -> AllocationSummary {
+        AllocationSummary {
+            id,
+            five_tuple: self.path.five_tuple,
+            username: Arc::clone(&self.username),
+            relays: self.relays.map(|relay| relay.map(|relay| relay.address)),
+            opened: self.opened,
+            until,
+            traffic: self.traffic,
+        }
+    }
+}

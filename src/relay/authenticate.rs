@@ -1,0 +1,214 @@
+//! The long-term credential mechanism (RFC 8489 §9.2.4), check by check in the
+//! order the RFC asks for.
+
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+
+use super::address::FiveTuple;
+use super::nonce::{Features, Nonce, Nonces};
+use super::time::Now;
+use super::world::{Account, Standing, Throttle, Users};
+use crate::wire::integrity::PasswordAlgorithm;
+use crate::wire::{AttributeType, ErrorCode, Message, MessageWriter, Method};
+
+/// Longest USERNAME in bytes (RFC 8489 §14.3); a parser must stand 763.
+const MAX_USERNAME: usize = 508;
+const MAX_USERNAME_PARSED: usize = 763;
+
+/// How the answers to an authenticated request are signed.
+#[derive(Clone, Debug)]
+pub(super) struct Signer {
+    key: ArrayVec<u8, 32>,
+    sha256: bool,
+}
+
+impl Signer {
+    pub(super) fn sign(&self, message: &mut MessageWriter<'_>) {
+        if self.sha256 {
+            message.sign_sha256(&self.key);
+        } else {
+            message.sign_sha1(&self.key);
+        }
+    }
+}
+
+/// Who sent a request.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    pub(super) username: Arc<str>,
+    pub(super) account: Arc<Account>,
+    pub(super) signer: Signer,
+}
+
+/// Why a request is not let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Refusal {
+    /// 401 or 438, with REALM, NONCE and PASSWORD-ALGORITHMS.
+    Challenge(ErrorCode),
+    /// 400, bare.
+    BadRequest,
+    /// No answer: this source has failed too often.
+    Silence,
+}
+
+pub(super) struct Authenticator {
+    users: Arc<dyn Users>,
+    throttle: Arc<dyn Throttle>,
+    nonces: Nonces,
+    features: Features,
+    realm: Box<str>,
+    strict_expiry: bool,
+}
+
+impl Authenticator {
+    pub(super) fn new(
+        users: Arc<dyn Users>,
+        throttle: Arc<dyn Throttle>,
+        nonce_keys: &[[u8; 32]],
+        realm: &str,
+        strict_expiry: bool,
+    ) -> Self {
+        let features = Features { password_algorithms: true, username_anonymity: users.enumerable() };
+        Self {
+            users,
+            throttle,
+            nonces: Nonces::new(nonce_keys, realm),
+            features,
+            realm: realm.into(),
+            strict_expiry,
+        }
+    }
+
+    /// Adds what a client needs to try again: REALM, NONCE, PASSWORD-ALGORITHMS.
+    pub(super) fn challenge(&self, now: Now, client: FiveTuple, message: &mut MessageWriter<'_>) {
+        let nonce: Nonce = self.nonces.issue(now.unix, client, self.features);
+        message
+            .put(AttributeType::REALM, self.realm.as_bytes())
+            .put(AttributeType::NONCE, &nonce)
+            .put(AttributeType::PASSWORD_ALGORITHMS, &PasswordAlgorithm::LIST);
+    }
+
+    pub(super) fn check(
+        &self,
+        now: Now,
+        client: FiveTuple,
+        message: &Message<'_>,
+    ) -> Result<Identity, Refusal> {
+        if !message.has_sha1() && !message.has_sha256() {
+            return Err(Refusal::Challenge(ErrorCode::UNAUTHENTICATED));
+        }
+        let claim = Claim::read(message)?;
+        let (algorithm, named) = password_algorithm(message, claim.nonce)?;
+
+        let username = self.username(&claim);
+        let account = self.users.account(now.unix, &username);
+        let right_realm = claim.realm == self.realm.as_bytes();
+        let Some(key) = matching_key(message, &account, algorithm) else {
+            return Err(self.failed(now, client));
+        };
+        if !right_realm || !self.is_in_good_standing(now, &account, message.method()) {
+            return Err(self.failed(now, client));
+        }
+        if !self.nonces.is_valid(now.unix, client, claim.nonce) {
+            return Err(Refusal::Challenge(ErrorCode::STALE_NONCE));
+        }
+        Ok(Identity { username, account, signer: Signer { key, sha256: named } })
+    }
+
+    fn failed(&self, now: Now, client: FiveTuple) -> Refusal {
+        if self.throttle.failed_login(now.instant, client.client.ip()) {
+            Refusal::Challenge(ErrorCode::UNAUTHENTICATED)
+        } else {
+            Refusal::Silence
+        }
+    }
+
+    /// The name to look up. One that can be nobody's is looked up all the same,
+    /// so that it takes as long as any other.
+    fn username(&self, claim: &Claim<'_>) -> Arc<str> {
+        let nobody = || Arc::from("\u{0}");
+        match claim.name {
+            Name::Plain(name) if name.len() <= MAX_USERNAME => {
+                std::str::from_utf8(name).map_or_else(|_| nobody(), Arc::from)
+            }
+            Name::Plain(_) => nobody(),
+            Name::Hash(hash) => self.users.name_of_hash(hash).unwrap_or_else(nobody),
+        }
+    }
+
+    /// DESIGN.md §5.7: an expired credential makes no allocation, but one that is
+    /// there may be kept, unless `auth.strict-expiry`.
+    fn is_in_good_standing(&self, now: Now, account: &Account, method: Method) -> bool {
+        match account.standing {
+            Standing::Unknown => false,
+            Standing::Permanent => true,
+            Standing::Until(expiry) => {
+                now.unix < expiry || (method != Method::ALLOCATE && !self.strict_expiry)
+            }
+        }
+    }
+}
+
+/// Who a request says it is from.
+struct Claim<'a> {
+    name: Name<'a>,
+    realm: &'a [u8],
+    nonce: &'a [u8],
+}
+
+enum Name<'a> {
+    Plain(&'a [u8]),
+    Hash(&'a [u8; 32]),
+}
+
+impl<'a> Claim<'a> {
+    /// All three have to be there, and the name in one form only.
+    fn read(message: &Message<'a>) -> Result<Self, Refusal> {
+        let name = match (message.get(AttributeType::USERNAME), message.get(AttributeType::USERHASH)) {
+            (Some(name), None) if name.len() <= MAX_USERNAME_PARSED => Name::Plain(name),
+            (None, Some(hash)) => Name::Hash(hash.try_into().map_err(|_| Refusal::BadRequest)?),
+            _ => return Err(Refusal::BadRequest),
+        };
+        let realm = message.get(AttributeType::REALM).ok_or(Refusal::BadRequest)?;
+        let nonce = message.get(AttributeType::NONCE).ok_or(Refusal::BadRequest)?;
+        Ok(Self { name, realm, nonce })
+    }
+}
+
+/// The algorithm of the key, and whether the request named it. A request that
+/// names one has to repeat our list unchanged, so that nobody on the way can have
+/// taken the better ones off it (RFC 8489 §9.2.1).
+fn password_algorithm(message: &Message<'_>, nonce: &[u8]) -> Result<(PasswordAlgorithm, bool), Refusal> {
+    if !Features::of(nonce).password_algorithms {
+        return Ok((PasswordAlgorithm::Md5, false));
+    }
+    let list = message.get(AttributeType::PASSWORD_ALGORITHMS);
+    let chosen = message.get(AttributeType::PASSWORD_ALGORITHM);
+    match (list, chosen) {
+        (None, None) => Ok((PasswordAlgorithm::Md5, false)),
+        (Some(list), Some(chosen)) if list == PasswordAlgorithm::LIST => {
+            let algorithm = PasswordAlgorithm::from_value(chosen).ok_or(Refusal::BadRequest)?;
+            Ok((algorithm, true))
+        }
+        _ => Err(Refusal::BadRequest),
+    }
+}
+
+/// The key that the message was signed with. Every candidate is tried, so that
+/// the time says nothing about which one fits.
+fn matching_key(
+    message: &Message<'_>,
+    account: &Account,
+    algorithm: PasswordAlgorithm,
+) -> Option<ArrayVec<u8, 32>> {
+    let mut found = None;
+    for keys in &account.keys {
+        let key = keys.key(algorithm);
+        let fits = if message.has_sha256() { message.verify_sha256(key) } else { message.verify_sha1(key) };
+        if fits && found.is_none() {
+            found = ArrayVec::try_from(key).ok();
+        }
+    }
+    found
+}

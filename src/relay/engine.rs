@@ -1,0 +1,345 @@
+//! The engine of one shard: what it is made of, and which part of it a packet or
+//! an event goes to.
+
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use foldhash::fast::FixedState;
+
+use super::address::FiveTuple;
+use super::authenticate::Authenticator;
+use super::counters::{CLOSE_REASONS, Counters};
+use super::ports::RelayPool;
+use super::reply::{self, Asked, drop_counted};
+use super::reservation::{Reservations, Token};
+use super::route::{
+    AllocationId, AllocationSummary, ClientPath, CloseReason, DropReason, Effect, Output, RelayId, Route,
+    ShardId,
+};
+use super::table::{Entry, Table};
+use super::time::{Instant, Now};
+use super::timers::Timers;
+use super::world::{PeerPolicy, Quota, Random, Throttle, Users};
+use crate::wire::{AttributeType, Class, ErrorCode, Message, Method, PacketKind, ParseError, packet_kind};
+
+/// Plain values that fix how an engine behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// REALM of every challenge; 1 to 127 characters, no `"` or `\`.
+    pub realm: String,
+    /// Longest allocation lifetime, seconds; at least 600.
+    pub max_lifetime: u32,
+    /// Channel numbers up to 0x7FFF (RFC 5766) instead of 0x4FFF.
+    pub legacy_channels: bool,
+    /// A live channel keeps its permission alive (DESIGN.md §5.3).
+    pub compat_permission_lifetime: bool,
+    /// Expired time-limited credentials may not refresh either.
+    pub strict_expiry: bool,
+    /// Nonce keys: the first signs, all are accepted; at least one.
+    pub nonce_keys: Vec<[u8; 32]>,
+}
+
+/// What an engine is given of the world.
+pub struct World {
+    /// Who may allocate.
+    pub users: Arc<dyn Users>,
+    /// Where they may relay to.
+    pub peers: Arc<dyn PeerPolicy>,
+    /// How many allocations.
+    pub quota: Arc<dyn Quota>,
+    /// How many unauthenticated answers.
+    pub throttle: Arc<dyn Throttle>,
+    /// Unpredictable bytes.
+    pub random: Box<dyn Random>,
+    /// Relay addresses and ports, shared by all shards.
+    pub pool: Arc<RelayPool>,
+    /// Where this engine counts.
+    pub counters: Arc<Counters>,
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Timer {
+    Allocation(AllocationId),
+    Reservation(Token),
+}
+
+/// The engine: one per shard.
+pub struct Engine {
+    pub(super) shard: ShardId,
+    pub(super) settings: Settings,
+    pub(super) world: World,
+    pub(super) authenticator: Authenticator,
+    pub(super) table: Table,
+    pub(super) reservations: Reservations,
+    pub(super) timers: Timers<Timer>,
+    pub(super) hash: FixedState,
+    pub(super) draining: bool,
+}
+
+impl Engine {
+    /// An engine with no allocations.
+    pub fn new(shard: ShardId, settings: Settings, mut world: World) -> Self {
+        let mut seed = [0; 8];
+        world.random.fill(&mut seed);
+        let hash = FixedState::with_seed(u64::from_le_bytes(seed));
+        let authenticator = Authenticator::new(
+            Arc::clone(&world.users),
+            Arc::clone(&world.throttle),
+            &settings.nonce_keys,
+            &settings.realm,
+            settings.strict_expiry,
+        );
+        Self {
+            shard,
+            settings,
+            world,
+            authenticator,
+            table: Table::new(hash.clone()),
+            reservations: Reservations::new(hash.clone()),
+            timers: Timers::new(),
+            hash,
+            draining: false,
+        }
+    }
+
+    /// A datagram, or one frame of a stream, from a client. A frame may carry its
+    /// ChannelData padding or not.
+    pub fn client_datagram(&mut self, now: Now, from: ClientPath, packet: &[u8], out: &mut Output) -> Route {
+        match packet_kind(packet) {
+            Some(PacketKind::ChannelData) => self.channel_data(now.instant, from, packet, out),
+            Some(PacketKind::Stun) => match Message::parse(packet) {
+                Ok(message) => self.message(now, from, &message, out),
+                Err(ParseError::Malformed) => self.drop_packet(DropReason::Malformed),
+                Err(ParseError::BadFingerprint) => self.drop_packet(DropReason::BadFingerprint),
+            },
+            None => self.drop_packet(DropReason::NotStun),
+        }
+    }
+
+    fn message(&mut self, now: Now, from: ClientPath, message: &Message<'_>, out: &mut Output) -> Route {
+        match (message.class(), message.method()) {
+            (Class::Request, Method::BINDING) => self.binding(now, Asked::new(from, message), message, out),
+            (
+                Class::Request,
+                Method::ALLOCATE | Method::REFRESH | Method::CREATE_PERMISSION | Method::CHANNEL_BIND,
+            ) => self.request(now, Asked::new(from, message), message, out),
+            (Class::Indication, Method::SEND) => self.send_indication(now.instant, from, message, out),
+            // A keep-alive: RFC 8489 §6.3.2 wants no answer, whatever it carries.
+            (Class::Indication, Method::BINDING) => {
+                self.world.counters.request(Method::BINDING);
+                Route::Nothing
+            }
+            (Class::Success | Class::Error, _) => self.drop_packet(DropReason::UnexpectedResponse),
+            _ => self.drop_packet(DropReason::Unsupported),
+        }
+    }
+
+    fn binding(&mut self, now: Now, asked: Asked, message: &Message<'_>, out: &mut Output) -> Route {
+        let World { throttle, counters, .. } = &self.world;
+        counters.request(Method::BINDING);
+        let unknown = unknown_attributes(message);
+        let class = if unknown.is_empty() { Class::Success } else { Class::Error };
+        reply::unauthenticated(now, asked, &**throttle, counters, out, class, |reply| {
+            if unknown.is_empty() {
+                counters.success(Method::BINDING);
+                reply.put_xor_address(AttributeType::XOR_MAPPED_ADDRESS, asked.by.five_tuple.client.socket());
+            } else {
+                let code = ErrorCode::UNKNOWN_ATTRIBUTE;
+                counters.error(Method::BINDING, code);
+                reply.put_error(code, reply::unauthenticated_reason(asked, code));
+                reply.put(AttributeType::UNKNOWN_ATTRIBUTES, &unknown);
+            }
+        })
+    }
+
+    /// A TURN request: authentication first, then unknown attributes, then the
+    /// method's own rules (RFC 8489 §6.3, §9.2.4).
+    fn request(&mut self, now: Now, asked: Asked, message: &Message<'_>, out: &mut Output) -> Route {
+        let counters = Arc::clone(&self.world.counters);
+        counters.request(asked.method);
+        let identity = match self.authenticator.check(now, asked.by.five_tuple, message) {
+            Ok(identity) => identity,
+            Err(refusal) => {
+                let throttle = &*self.world.throttle;
+                return reply::refusal(now, asked, refusal, &self.authenticator, throttle, &counters, out);
+            }
+        };
+        let unknown = unknown_attributes(message);
+        if !unknown.is_empty() {
+            let code = ErrorCode::UNKNOWN_ATTRIBUTE;
+            return reply::error(asked, code, &identity.signer, &counters, out, |reply| {
+                reply.put(AttributeType::UNKNOWN_ATTRIBUTES, &unknown);
+            });
+        }
+        let answer = match asked.method {
+            Method::ALLOCATE => self.allocate(now, asked, &identity, message, out),
+            Method::REFRESH => self.refresh(now, asked, &identity, message, out),
+            Method::CREATE_PERMISSION => self.create_permission(now, asked, &identity, message, out),
+            _ => self.channel_bind(now, asked, &identity, message, out),
+        };
+        answer.unwrap_or_else(|code| reply::error(asked, code, &identity.signer, &counters, out, |_| {}))
+    }
+
+    /// A client's connection is gone: its allocation ends.
+    pub fn client_gone(&mut self, now: Now, five_tuple: FiveTuple, out: &mut Output) {
+        match self.table.find(five_tuple) {
+            Some((id, Entry::Live(_))) => self.close(now.instant, id, CloseReason::Disconnected, out),
+            Some((id, Entry::Opening(_))) => self.abandon(id),
+            None => {}
+        }
+    }
+
+    /// When [`Engine::expire`] has something to do.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.timers.next_timeout()
+    }
+
+    /// Ends what has had its time.
+    pub fn expire(&mut self, now: Now, out: &mut Output) {
+        while let Some(timer) = self.timers.pop(now.instant) {
+            match timer {
+                Timer::Allocation(id) => self.look_at(now.instant, id, out),
+                Timer::Reservation(token) => self.end_reservation(token),
+            }
+        }
+    }
+
+    /// From now on a new Allocate gets 508 and Refresh at most 600 s
+    /// (DESIGN.md §5.13).
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Ends every allocation.
+    pub fn close_all(&mut self, now: Now, out: &mut Output) {
+        let live: Vec<AllocationId> = self.table.live().map(|(id, _)| id).collect();
+        for id in live {
+            self.close(now.instant, id, CloseReason::Shutdown, out);
+        }
+    }
+
+    /// Live allocations.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// No allocation is live.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Every live allocation, in no order.
+    pub fn sessions(&self, now: Instant) -> impl Iterator<Item = AllocationSummary> + '_ {
+        self.table.live().map(move |(id, allocation)| allocation.summary(id, now))
+    }
+
+    /// An allocation's timer has fired: sweep it, and end it or set the timer anew.
+    fn look_at(&mut self, now: Instant, id: AllocationId, out: &mut Output) {
+        let Some(allocation) = self.table.live_mut(id) else { return };
+        if !allocation.is_live(now) {
+            // The timer is spent; `close` cancels a number that nobody holds.
+            return self.close(now, id, CloseReason::Expired, out);
+        }
+        let (permissions, channels) = allocation.sweep(now);
+        self.world.counters.permissions.sub(permissions as u64);
+        self.world.counters.channels.sub(channels as u64);
+        let ended: ArrayVec<_, 2> =
+            allocation.relays.iter().flatten().filter(|relay| relay.expires <= now).copied().collect();
+        for relay in ended {
+            self.close_relay(id, relay.address.family(), out);
+        }
+        if let Some(allocation) = self.table.live_mut(id) {
+            allocation.timer_at = allocation.next_look(now);
+            allocation.timer = self.timers.insert(allocation.timer_at, Timer::Allocation(id));
+        }
+    }
+
+    /// Sees to it that an allocation is looked at no later than `at`.
+    pub(super) fn look_by(&mut self, id: AllocationId, at: Instant) {
+        if let Some(allocation) = self.table.live_mut(id)
+            && at < allocation.timer_at
+        {
+            self.timers.cancel(allocation.timer);
+            allocation.timer_at = at;
+            allocation.timer = self.timers.insert(at, Timer::Allocation(id));
+        }
+    }
+
+    /// Ends an allocation and gives everything back that it held.
+    pub(super) fn close(&mut self, now: Instant, id: AllocationId, reason: CloseReason, out: &mut Output) {
+        let Some(Entry::Live(allocation)) = self.table.remove(id) else { return };
+        self.timers.cancel(allocation.timer);
+        for relay in allocation.relays.iter().flatten() {
+            let family = relay.address.family();
+            out.effects.push(Effect::CloseRelay { relay: RelayId { allocation: id, family } });
+            self.world.pool.release(relay.claim);
+        }
+        self.world.quota.release(&allocation.user);
+        let counters = &self.world.counters;
+        counters.permissions.sub(allocation.permissions.len() as u64);
+        counters.channels.sub(allocation.channels.len() as u64);
+        counters.allocations[allocation.path.five_tuple.transport.index()].sub(1);
+        if let Some(at) = CLOSE_REASONS.iter().position(|r| *r == reason) {
+            counters.closed[at].add(1);
+        }
+        out.effects.push(Effect::Closed(Arc::new(allocation.summary(id, now)), reason));
+    }
+
+    /// Ends one relay of a dual allocation; the other goes on.
+    pub(super) fn close_relay(&mut self, id: AllocationId, family: super::Family, out: &mut Output) {
+        let Some(relay) = self.table.live_mut(id).and_then(|a| a.relays[family.index()].take()) else {
+            return;
+        };
+        self.table.forget_relay(relay.address);
+        out.effects.push(Effect::CloseRelay { relay: RelayId { allocation: id, family } });
+        self.world.pool.release(relay.claim);
+    }
+
+    pub(super) fn drop_packet(&self, reason: DropReason) -> Route {
+        drop_counted(reason, &self.world.counters)
+    }
+}
+
+/// Most unknown attributes that a 420 lists; a longer list is cut (A-022).
+const MAX_UNKNOWN: usize = 32;
+
+/// The value of UNKNOWN-ATTRIBUTES: types that have to be understood and are not,
+/// each once. Empty when there are none.
+fn unknown_attributes(message: &Message<'_>) -> ArrayVec<u8, { 2 * MAX_UNKNOWN }> {
+    let mut list = ArrayVec::<AttributeType, MAX_UNKNOWN>::new();
+    for attribute in message.attributes() {
+        if must_be_refused(attribute.kind) && !list.is_full() && !list.contains(&attribute.kind) {
+            list.push(attribute.kind);
+        }
+    }
+    list.iter().flat_map(|kind| kind.0.to_be_bytes()).collect()
+}
+
+/// Whether a message that carries this attribute can't be served.
+pub(super) fn must_be_refused(kind: AttributeType) -> bool {
+    kind.is_comprehension_required() && !UNDERSTOOD.contains(&kind)
+}
+
+/// Comprehension-required attributes that this server knows, expected or not.
+const UNDERSTOOD: [AttributeType; 19] = [
+    AttributeType::MAPPED_ADDRESS,
+    AttributeType::USERNAME,
+    AttributeType::MESSAGE_INTEGRITY,
+    AttributeType::ERROR_CODE,
+    AttributeType::UNKNOWN_ATTRIBUTES,
+    AttributeType::CHANNEL_NUMBER,
+    AttributeType::LIFETIME,
+    AttributeType::XOR_PEER_ADDRESS,
+    AttributeType::DATA,
+    AttributeType::REALM,
+    AttributeType::NONCE,
+    AttributeType::XOR_RELAYED_ADDRESS,
+    AttributeType::REQUESTED_ADDRESS_FAMILY,
+    AttributeType::EVEN_PORT,
+    AttributeType::REQUESTED_TRANSPORT,
+    AttributeType::PASSWORD_ALGORITHM,
+    AttributeType::USERHASH,
+    AttributeType::XOR_MAPPED_ADDRESS,
+    AttributeType::RESERVATION_TOKEN,
+];

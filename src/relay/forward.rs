@@ -1,0 +1,205 @@
+//! The packet path: ChannelData, Send, Data and hairpin (RFC 8656 §11, §12).
+//! Nothing here allocates or copies a payload.
+
+use std::ops::Range;
+
+use super::address::{PeerAddr, RelayAddr};
+use super::engine::{Engine, must_be_refused};
+use super::route::{AllocationId, ClientPath, DropReason, Output, RelayId, Route};
+use super::time::{Instant, Now};
+use super::world::Reach;
+use crate::wire::{
+    AttributeType, Class, Message, MessageWriter, Method, TransactionId, address, channel_data, padding,
+};
+
+/// Largest UDP payload: 65,535 less the IP and UDP headers.
+const MAX_UDP_PAYLOAD_V4: usize = 65_507;
+const MAX_UDP_PAYLOAD_V6: usize = 65_527;
+/// Largest STUN message: header and what its length field can say.
+const MAX_MESSAGE: usize = 20 + 65_532;
+
+impl Engine {
+    /// A datagram from a peer at one of our relay sockets.
+    pub fn peer_datagram(
+        &mut self,
+        now: Now,
+        relay: RelayId,
+        peer: PeerAddr,
+        packet: &[u8],
+        out: &mut Output,
+    ) -> Route {
+        self.to_client(now.instant, relay, peer, 0..packet.len(), out)
+    }
+
+    /// A packet that another shard's engine routed here ([`Route::ToShard`]).
+    pub fn hairpin_datagram(
+        &mut self,
+        now: Now,
+        to: RelayAddr,
+        from: PeerAddr,
+        packet: &[u8],
+        out: &mut Output,
+    ) -> Route {
+        self.hairpin(now.instant, to, from, 0..packet.len(), out)
+    }
+
+    /// RFC 8656 §12.6
+    pub(super) fn channel_data(
+        &mut self,
+        now: Instant,
+        from: ClientPath,
+        packet: &[u8],
+        out: &mut Output,
+    ) -> Route {
+        let Ok((number, payload)) = channel_data::parse(packet) else {
+            return self.drop_packet(DropReason::Malformed);
+        };
+        let Some((id, allocation)) = self.table.find_live(from.five_tuple, now) else {
+            return self.drop_packet(DropReason::NoAllocation);
+        };
+        // No look at the permission: §12.6 asks for none.
+        let Some(channel) = allocation.channel(number, now) else {
+            return self.drop_packet(DropReason::NoChannel);
+        };
+        self.to_peer(now, id, channel.peer, channel.reach, payload, out)
+    }
+
+    /// RFC 8656 §11.2; an indication is never answered, only dropped.
+    pub(super) fn send_indication(
+        &mut self,
+        now: Instant,
+        from: ClientPath,
+        message: &Message<'_>,
+        out: &mut Output,
+    ) -> Route {
+        self.world.counters.request(Method::SEND);
+        let Some((id, allocation)) = self.table.find_live(from.five_tuple, now) else {
+            return self.drop_packet(DropReason::NoAllocation);
+        };
+        let Some(peer) = message.xor_address(AttributeType::XOR_PEER_ADDRESS).and_then(Result::ok) else {
+            return self.drop_packet(DropReason::Malformed);
+        };
+        let Some(payload) = message.range(AttributeType::DATA) else {
+            return self.drop_packet(DropReason::Malformed);
+        };
+        if message.attributes().any(|attribute| must_be_refused(attribute.kind)) {
+            return self.drop_packet(DropReason::UnknownAttribute);
+        }
+        let peer = PeerAddr::new(peer);
+        let Some(permission) = allocation.permission(peer.ip(), now) else {
+            return self.drop_packet(DropReason::NoPermission);
+        };
+        if peer.port() == 0 {
+            return self.drop_packet(DropReason::DeniedPeer);
+        }
+        self.to_peer(now, id, peer, permission.reach, payload, out)
+    }
+
+    fn to_peer(
+        &mut self,
+        now: Instant,
+        id: AllocationId,
+        peer: PeerAddr,
+        reach: Reach,
+        payload: Range<usize>,
+        out: &mut Output,
+    ) -> Route {
+        let Some(allocation) = self.table.live_mut(id) else {
+            return self.drop_packet(DropReason::NoAllocation);
+        };
+        let Some(relay) = allocation.relay(peer.family(), now) else {
+            return self.drop_packet(DropReason::WrongFamily);
+        };
+        if reach == Reach::SomePorts {
+            if let Some((shard, to)) = self.world.pool.holder(peer) {
+                allocation.traffic.up(payload.len());
+                let from = PeerAddr::new(relay.address.socket());
+                if shard == self.shard {
+                    return self.hairpin(now, to, from, payload, out);
+                }
+                return Route::ToShard { shard, to, from, payload };
+            }
+            // The kernel carries nothing to this server's own addresses but what
+            // `peers.allow` names (DESIGN.md §2).
+            if !self.world.peers.may_send(peer) {
+                let ours = self.world.pool.owns(peer.ip());
+                return self.drop_packet(if ours { DropReason::NoSuchRelay } else { DropReason::DeniedPeer });
+            }
+        }
+        allocation.traffic.up(payload.len());
+        Route::ToPeer { relay: RelayId { allocation: id, family: peer.family() }, peer, payload }
+    }
+
+    /// From one allocation of this server to another: as if it had gone out of one
+    /// relay and come in at the other.
+    fn hairpin(
+        &mut self,
+        now: Instant,
+        to: RelayAddr,
+        from: PeerAddr,
+        payload: Range<usize>,
+        out: &mut Output,
+    ) -> Route {
+        let Some(relay) = self.table.relay(to) else {
+            return self.drop_packet(DropReason::NoSuchRelay);
+        };
+        self.world.counters.hairpin.count(payload.len());
+        self.to_client(now, relay, from, payload, out)
+    }
+
+    /// RFC 8656 §11.3, §12.5
+    fn to_client(
+        &mut self,
+        now: Instant,
+        relay: RelayId,
+        peer: PeerAddr,
+        payload: Range<usize>,
+        out: &mut Output,
+    ) -> Route {
+        let allocation = self.table.live_mut(relay.allocation);
+        let Some(allocation) = allocation.filter(|a| a.relay(relay.family, now).is_some()) else {
+            return self.drop_packet(DropReason::NoAllocation);
+        };
+        if allocation.permission(peer.ip(), now).is_none() {
+            return self.drop_packet(DropReason::NoPermission);
+        }
+        let five_tuple = allocation.path.five_tuple;
+        let stream = five_tuple.transport.is_stream();
+        let limit = match five_tuple.client.family() {
+            _ if stream => MAX_MESSAGE,
+            super::Family::V4 => MAX_UDP_PAYLOAD_V4,
+            super::Family::V6 => MAX_UDP_PAYLOAD_V6,
+        };
+        let channel = allocation.channel_to(peer, now);
+        // ChannelData is padded on streams only, a Data indication's value always.
+        let pads = channel.is_none() || stream;
+        let padding = if pads { padding(payload.len()) } else { 0 };
+        let start = out.bytes.len();
+        let header = match channel {
+            Some(number) => {
+                let Some(header) = channel_data::header(number, payload.len()) else {
+                    return self.drop_packet(DropReason::TooLarge);
+                };
+                out.bytes.extend_from_slice(&header);
+                start..out.bytes.len()
+            }
+            None => {
+                let address_length = if peer.socket().is_ipv4() { 8 } else { 20 };
+                if 20 + 4 + address_length + 4 + payload.len() + padding > MAX_MESSAGE {
+                    return self.drop_packet(DropReason::TooLarge);
+                }
+                let mut id = TransactionId::default();
+                self.world.random.fill(&mut id.0);
+                let mut message = MessageWriter::new(&mut out.bytes, Class::Indication, Method::DATA, id);
+                message.put(AttributeType::XOR_PEER_ADDRESS, &address::encode_xor(peer.socket(), id));
+                message.finish_before_value(AttributeType::DATA, payload.len())
+            }
+        };
+        if header.len() + payload.len() + padding > limit {
+            out.bytes.truncate(start);
+            return self.drop_packet(DropReason::TooLarge);
+        }
+        allocation.traffic.down(payload.len());
+        Route::ToClient { to: allocation.path, header, payload, padding: padding as u8 }
+    }
+}

@@ -1,0 +1,35 @@
+//! The TURN engine (RFC 8656), sans-IO: a packet and a time go in, a [`Route`]
+//! comes out that says where the bytes go. It sees no socket, no clock and no
+//! source of randomness that was not handed to it; what it needs of the world it
+//! asks through the traits of [`world`] or leaves as an [`Effect`] for `net` to
+//! carry out. After every input, drain [`Output::effects`] and answer each
+//! [`Effect::BindRelay`] with [`Engine::complete`].
+//!
+//! Called by `net`, one engine per shard; by tests and fuzzers with a simulated
+//! world.
+
+pub mod address;
+mod allocate;
+mod allocation;
+mod authenticate;
+pub mod counters;
+mod engine;
+mod forward;
+mod nonce;
+pub mod ports;
+mod reply;
+mod requests;
+mod reservation;
+pub mod route;
+mod table;
+pub mod time;
+mod timers;
+pub mod world;
+
+pub use address::{ClientAddr, Family, FiveTuple, PeerAddr, RelayAddr, ServerAddr, Transport};
+pub use engine::{Engine, Settings, World};
+pub use route::{
+    AllocationId, AllocationSummary, ClientPath, CloseReason, DropReason, Effect, EffectId, Link, Outcome,
+    Output, RelayId, Route, ShardId, Traffic,
+};
+pub use time::{Instant, Now, UnixTime};

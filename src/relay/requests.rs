@@ -1,0 +1,187 @@
+//! Refresh, CreatePermission and ChannelBind (RFC 8656 §8.2, §10.2, §12.2): what
+//! a client asks of an allocation it has.
+
+use std::time::Duration;
+
+use super::address::{Family, PeerAddr};
+use super::allocate::{DEFAULT_LIFETIME, bad_request, family, optional};
+use super::allocation::{Allocation, CHANNEL_LIFETIME, Channel, MAX_PER_ALLOCATION, PERMISSION_LIFETIME};
+use super::authenticate::Identity;
+use super::engine::{Engine, World};
+use super::reply::{self, Asked};
+use super::route::{AllocationId, CloseReason, Output, Route};
+use super::table::Table;
+use super::time::{Instant, Now};
+use super::world::Reach;
+use crate::wire::attribute::{channel_number_value, first_of_four, u32_value};
+use crate::wire::{AttributeType, ChannelNumber, ErrorCode, Message, address};
+
+/// RFC 8656 §12
+const FIRST_CHANNEL: u16 = 0x4000;
+const LAST_CHANNEL: u16 = 0x4FFF;
+/// RFC 5766 §11
+const LAST_LEGACY_CHANNEL: u16 = 0x7FFF;
+
+impl Engine {
+    pub(super) fn refresh(
+        &mut self,
+        now: Now,
+        asked: Asked,
+        identity: &Identity,
+        message: &Message<'_>,
+        out: &mut Output,
+    ) -> Result<Route, ErrorCode> {
+        let longest = if self.draining { DEFAULT_LIFETIME } else { self.settings.max_lifetime };
+        let (id, allocation) = owned(&mut self.table, now.instant, asked, identity)?;
+        let wanted = optional(message, AttributeType::LIFETIME, u32_value)?.unwrap_or(DEFAULT_LIFETIME);
+        let requested = optional(message, AttributeType::REQUESTED_ADDRESS_FAMILY, first_of_four)?;
+        // §8.2: a family the allocation does not have is a mismatch.
+        let families = match requested.map(family) {
+            None => Family::BOTH.to_vec(),
+            Some(Some(family)) if allocation.relay(family, now.instant).is_some() => vec![family],
+            Some(_) => return Err(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH),
+        };
+        let lifetime = if wanted == 0 { 0 } else { wanted.clamp(DEFAULT_LIFETIME, longest) };
+        if lifetime == 0 {
+            let all = allocation.relays.iter().flatten().all(|r| families.contains(&r.address.family()));
+            if all {
+                self.close(now.instant, id, CloseReason::Deleted, out);
+            } else {
+                families.iter().for_each(|family| self.close_relay(id, *family, out));
+            }
+        } else {
+            let expires = now.instant + Duration::from_secs(lifetime.into());
+            for relay in allocation.relays.iter_mut().flatten() {
+                if families.contains(&relay.address.family()) {
+                    relay.expires = expires;
+                }
+            }
+            self.look_by(id, expires);
+        }
+        Ok(reply::success(asked, &identity.signer, &self.world.counters, out, |reply| {
+            reply.put_u32(AttributeType::LIFETIME, lifetime);
+        }))
+    }
+
+    /// All peers or none: what is wrong with one is wrong with the request.
+    pub(super) fn create_permission(
+        &mut self,
+        now: Now,
+        asked: Asked,
+        identity: &Identity,
+        message: &Message<'_>,
+        out: &mut Output,
+    ) -> Result<Route, ErrorCode> {
+        let World { peers, counters, .. } = &self.world;
+        let (id, allocation) = owned(&mut self.table, now.instant, asked, identity)?;
+        let wanted = || {
+            let attributes = message.attributes();
+            attributes.filter(|a| a.kind == AttributeType::XOR_PEER_ADDRESS).map(|a| {
+                address::decode_xor(a.value, message.transaction_id()).map(PeerAddr::new).map_err(bad_request)
+            })
+        };
+        let mut granted = 0;
+        let mut added = 0;
+        for peer in wanted() {
+            let peer = peer?;
+            check_family(allocation, peer, now.instant)?;
+            if peers.reach(peer.ip()) == Reach::Denied {
+                return Err(ErrorCode::FORBIDDEN);
+            }
+            granted += 1;
+            added += usize::from(!allocation.permissions.contains_key(&peer.ip()));
+        }
+        if granted == 0 {
+            return Err(ErrorCode::BAD_REQUEST);
+        }
+        if allocation.permissions.len() + added > MAX_PER_ALLOCATION {
+            return Err(ErrorCode::INSUFFICIENT_CAPACITY);
+        }
+        let until = now.instant + PERMISSION_LIFETIME;
+        for peer in wanted().flatten() {
+            if allocation.permit(peer.ip(), peers.reach(peer.ip()), until) {
+                counters.permissions.add(1);
+            }
+        }
+        self.look_by(id, until);
+        Ok(reply::success(asked, &identity.signer, &self.world.counters, out, |_| {}))
+    }
+
+    pub(super) fn channel_bind(
+        &mut self,
+        now: Now,
+        asked: Asked,
+        identity: &Identity,
+        message: &Message<'_>,
+        out: &mut Output,
+    ) -> Result<Route, ErrorCode> {
+        let last = if self.settings.legacy_channels { LAST_LEGACY_CHANNEL } else { LAST_CHANNEL };
+        let compat = self.settings.compat_permission_lifetime;
+        let World { peers, pool, counters, .. } = &self.world;
+        let (id, allocation) = owned(&mut self.table, now.instant, asked, identity)?;
+        let number = message.get(AttributeType::CHANNEL_NUMBER).ok_or(ErrorCode::BAD_REQUEST)?;
+        let number = channel_number_value(number).map_err(bad_request)?;
+        let peer = message.xor_address(AttributeType::XOR_PEER_ADDRESS).ok_or(ErrorCode::BAD_REQUEST)?;
+        let peer = PeerAddr::new(peer.map_err(bad_request)?);
+        if !(FIRST_CHANNEL..=last).contains(&number) {
+            return Err(ErrorCode::BAD_REQUEST);
+        }
+        let number = ChannelNumber(number);
+        let bound = allocation.channel(number, now.instant);
+        let other_peer = bound.is_some_and(|channel| channel.peer != peer);
+        let other_number = allocation.channel_to(peer, now.instant).is_some_and(|n| n != number);
+        if other_peer || other_number {
+            return Err(ErrorCode::BAD_REQUEST);
+        }
+        check_family(allocation, peer, now.instant)?;
+        let reach = peers.reach(peer.ip());
+        // An own address is reachable as somebody's relay, or where
+        // `peers.allow` names it; our listeners never are.
+        let own = reach == Reach::SomePorts && !pool.covers(peer) && !peers.may_send(peer);
+        if reach == Reach::Denied || own || peer.port() == 0 {
+            return Err(ErrorCode::FORBIDDEN);
+        }
+        let new_permission = !allocation.permissions.contains_key(&peer.ip());
+        let full = |held: usize, is_new: bool| is_new && held >= MAX_PER_ALLOCATION;
+        if full(allocation.channels.len(), bound.is_none())
+            || full(allocation.permissions.len(), new_permission)
+        {
+            return Err(ErrorCode::INSUFFICIENT_CAPACITY);
+        }
+        let lasts = if compat { CHANNEL_LIFETIME } else { PERMISSION_LIFETIME };
+        let channel = Channel { peer, expires: now.instant + CHANNEL_LIFETIME, reach };
+        match allocation.bind(number, channel) {
+            1.. => counters.channels.add(1),
+            0 => {}
+            fewer => counters.channels.sub(fewer.unsigned_abs() as u64),
+        }
+        if allocation.permit(peer.ip(), reach, now.instant + lasts) {
+            counters.permissions.add(1);
+        }
+        self.look_by(id, now.instant + lasts);
+        Ok(reply::success(asked, &identity.signer, &self.world.counters, out, |_| {}))
+    }
+}
+
+/// The live allocation of this 5-tuple, when it belongs to who asks.
+fn owned<'t>(
+    table: &'t mut Table,
+    now: Instant,
+    asked: Asked,
+    identity: &Identity,
+) -> Result<(AllocationId, &'t mut Allocation), ErrorCode> {
+    let found = table.find_live(asked.by.five_tuple, now);
+    let (id, allocation) = found.ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
+    if allocation.username != identity.username {
+        return Err(ErrorCode::WRONG_CREDENTIALS);
+    }
+    Ok((id, allocation))
+}
+
+/// RFC 8656 §10.2, §12.2: 443 when no relay has the peer's family.
+fn check_family(allocation: &Allocation, peer: PeerAddr, now: Instant) -> Result<(), ErrorCode> {
+    match allocation.relay(peer.family(), now) {
+        Some(_) => Ok(()),
+        None => Err(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH),
+    }
+}

@@ -1,0 +1,282 @@
+//! What the engine answers: where the bytes of a packet go, and what is to be
+//! done in the world. Values only; `net` carries them out.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::address::{Family, FiveTuple, PeerAddr, RelayAddr};
+use super::time::Instant;
+
+/// The caller's handle of a client's side: one of a shard's UDP sockets or one
+/// of its TCP connections. The engine keeps it and hands it back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Link(pub u32);
+
+/// One way to a client: the 5-tuple, and the socket it came in by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClientPath {
+    /// The caller's socket or connection.
+    pub link: Link,
+    /// Whose it is.
+    pub five_tuple: FiveTuple,
+}
+
+/// Names an allocation within its shard. Never reused for another one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct AllocationId {
+    /// Place in the engine's table, reused.
+    pub index: u32,
+    /// Counts the reuses of that place.
+    pub generation: u32,
+}
+
+impl fmt::Display for AllocationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}-{:x}", self.index, self.generation)
+    }
+}
+
+/// Names one relay socket: an allocation has one per address family at most.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct RelayId {
+    /// Whose it is.
+    pub allocation: AllocationId,
+    /// Which of its sockets.
+    pub family: Family,
+}
+
+/// Names an effect that the engine waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct EffectId(pub u64);
+
+/// Names a shard, from 0.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct ShardId(pub u8);
+
+/// Where a packet goes. `payload` is a range of the buffer the packet came in;
+/// `message` and `header` are ranges of [`Output::bytes`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Route {
+    /// Nothing to send: taken in, or parked until an effect is complete.
+    Nothing,
+    /// A STUN message made here, to a client.
+    Reply {
+        /// To whom.
+        to: ClientPath,
+        /// The whole message.
+        message: Range<usize>,
+    },
+    /// A relayed packet to a client: header, payload, then `padding` zero bytes.
+    ToClient {
+        /// To whom.
+        to: ClientPath,
+        /// ChannelData header, or a Data indication up to its payload.
+        header: Range<usize>,
+        /// The peer's bytes.
+        payload: Range<usize>,
+        /// 0 to 3 zero bytes behind the payload.
+        padding: u8,
+    },
+    /// A relayed packet to a peer: the payload alone, from this relay socket.
+    ToPeer {
+        /// Out of which socket.
+        relay: RelayId,
+        /// To whom.
+        peer: PeerAddr,
+        /// The client's bytes.
+        payload: Range<usize>,
+    },
+    /// A relayed packet to an allocation of another shard, which is given it as
+    /// [`Engine::hairpin_datagram`](super::Engine::hairpin_datagram).
+    ToShard {
+        /// Whose allocation it is.
+        shard: ShardId,
+        /// The relayed address it was sent to.
+        to: RelayAddr,
+        /// The relayed address of the sender, its peer there.
+        from: PeerAddr,
+        /// The client's bytes.
+        payload: Range<usize>,
+    },
+    /// Dropped and counted.
+    Drop(DropReason),
+}
+
+/// What one call to the engine leaves behind besides its [`Route`]. The caller
+/// keeps one, drains it, and clears it after each batch; nothing is allocated
+/// once it has grown to the batch's size.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Messages and headers that routes point into.
+    pub bytes: Vec<u8>,
+    /// To be carried out in order.
+    pub effects: Vec<Effect>,
+}
+
+/// Something to be done in the world.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// Open a UDP relay socket bound to exactly this local address, and answer
+    /// with [`Engine::complete`](super::Engine::complete).
+    BindRelay {
+        /// To complete.
+        id: EffectId,
+        /// What the socket will be known by.
+        relay: RelayId,
+        /// Local address and port.
+        local: SocketAddr,
+    },
+    /// Close this relay socket; the port is free for others only afterwards.
+    CloseRelay {
+        /// Which.
+        relay: RelayId,
+    },
+    /// An allocation was made: one log line.
+    Opened(Arc<AllocationSummary>),
+    /// An allocation has ended: one log line.
+    Closed(Arc<AllocationSummary>, CloseReason),
+}
+
+/// How an effect came out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// The socket is bound.
+    Bound,
+    /// Another process holds the port; another one may do.
+    PortTaken,
+    /// Nothing of the kind will do now (descriptors, memory, no such address).
+    Failed,
+}
+
+/// One allocation, for logs and session lists.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AllocationSummary {
+    /// Which.
+    pub id: AllocationId,
+    /// Client, server and transport.
+    pub five_tuple: FiveTuple,
+    /// USERNAME as it was sent.
+    pub username: Arc<str>,
+    /// Relayed transport addresses, IPv4 then IPv6.
+    pub relays: [Option<RelayAddr>; 2],
+    /// When it was made.
+    pub opened: Instant,
+    /// When it is over, if it has ended; else the time of the summary.
+    pub until: Instant,
+    /// What it has carried.
+    pub traffic: Traffic,
+}
+
+/// Relayed packets and payload bytes, each way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Traffic {
+    /// Client to peer.
+    pub up_packets: u64,
+    /// Client to peer, payload only.
+    pub up_bytes: u64,
+    /// Peer to client.
+    pub down_packets: u64,
+    /// Peer to client, payload only.
+    pub down_bytes: u64,
+}
+
+impl Traffic {
+    /// Counts a packet from the client.
+    pub const fn up(&mut self, bytes: usize) {
+        self.up_packets += 1;
+        self.up_bytes += bytes as u64;
+    }
+
+    /// Counts a packet to the client.
+    pub const fn down(&mut self, bytes: usize) {
+        self.down_packets += 1;
+        self.down_bytes += bytes as u64;
+    }
+}
+
+/// Why an allocation ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CloseReason {
+    /// Refresh with lifetime 0.
+    Deleted,
+    /// Not refreshed in time.
+    Expired,
+    /// The client's connection is gone.
+    Disconnected,
+    /// The server stops.
+    Shutdown,
+}
+
+impl CloseReason {
+    /// For logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::Expired => "expired",
+            Self::Disconnected => "disconnected",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+macro_rules! drop_reasons {
+    ($($(#[$doc:meta])* $name:ident = $label:literal),+ $(,)?) => {
+        /// Why a packet went nowhere; each has a counter.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+        pub enum DropReason { $($(#[$doc])* $name),+ }
+
+        impl DropReason {
+            /// Every reason, in order; `ALL[r.index()] == r`.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// Its place in [`DropReason::ALL`].
+            pub const fn index(self) -> usize { self as usize }
+
+            /// The metric's label.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $label),+ }
+            }
+        }
+    };
+}
+
+drop_reasons! {
+    /// The first byte is neither STUN's nor ChannelData's (RFC 8656 Table 3).
+    NotStun = "not_stun",
+    /// A STUN message or ChannelData that breaks its format.
+    Malformed = "malformed",
+    /// A method or class this server has no use for.
+    Unsupported = "unsupported",
+    /// A response nobody asked for.
+    UnexpectedResponse = "unexpected_response",
+    /// The FINGERPRINT does not match.
+    BadFingerprint = "bad_fingerprint",
+    /// ChannelData or a Send indication without an allocation.
+    NoAllocation = "no_allocation",
+    /// ChannelData on a number that is not bound.
+    NoChannel = "no_channel",
+    /// No permission for the peer's address.
+    NoPermission = "no_permission",
+    /// The peer is one this server does not relay to.
+    DeniedPeer = "denied_peer",
+    /// A relayed address of this server that no allocation holds.
+    NoSuchRelay = "no_such_relay",
+    /// The relay of the peer's family is not there.
+    WrongFamily = "wrong_family",
+    /// An indication asks for what it can't have (RFC 8489 §6.3.2).
+    UnknownAttribute = "unknown_attribute",
+    /// Too large to be wrapped for the client.
+    TooLarge = "too_large",
+    /// An unauthenticated source asked too often.
+    Throttled = "throttled",
+    /// A retransmission of a request that is being worked on.
+    Retransmission = "retransmission",
+    /// A relayed packet to a TCP client that does not read.
+    SlowClient = "slow_client",
+    /// Another shard's ring was full.
+    RingFull = "ring_full",
+    /// The kernel would not take it (full buffer, no route, message size).
+    SendFailed = "send_failed",
+}

@@ -1,0 +1,142 @@
+//! The allocations of one engine, found by 5-tuple and by relayed address.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use slab::Slab;
+
+use super::address::{FiveTuple, RelayAddr};
+use super::allocate::Opening;
+use super::allocation::Allocation;
+use super::route::{AllocationId, RelayId};
+use super::time::Instant;
+
+/// An allocation, or an Allocate that waits for its sockets.
+#[derive(Debug)]
+pub(super) enum Entry {
+    Opening(Box<Opening>),
+    Live(Box<Allocation>),
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    entry: Entry,
+}
+
+#[derive(Debug)]
+pub(super) struct Table {
+    slots: Slab<Slot>,
+    generations: u32,
+    by_tuple: HashMap<FiveTuple, AllocationId, FixedState>,
+    by_relay: HashMap<RelayAddr, RelayId, FixedState>,
+    live: usize,
+}
+
+impl Table {
+    pub(super) fn new(hash: FixedState) -> Self {
+        Self {
+            slots: Slab::new(),
+            generations: 0,
+            by_tuple: HashMap::with_hasher(hash.clone()),
+            by_relay: HashMap::with_hasher(hash),
+            live: 0,
+        }
+    }
+
+    /// Live allocations.
+    pub(super) const fn len(&self) -> usize {
+        self.live
+    }
+
+    pub(super) fn open(&mut self, five_tuple: FiveTuple, opening: Opening) -> AllocationId {
+        self.generations = self.generations.wrapping_add(1);
+        let slot = Slot { generation: self.generations, entry: Entry::Opening(Box::new(opening)) };
+        let index = u32::try_from(self.slots.insert(slot)).unwrap_or(u32::MAX);
+        let id = AllocationId { index, generation: self.generations };
+        self.by_tuple.insert(five_tuple, id);
+        id
+    }
+
+    /// An Allocate has its sockets: the allocation takes the place of its [`Opening`].
+    pub(super) fn go_live(&mut self, id: AllocationId, allocation: Allocation) {
+        let relays = allocation.relays;
+        let Some(slot) = self.slot_mut(id) else { return };
+        slot.entry = Entry::Live(Box::new(allocation));
+        self.live += 1;
+        for relay in relays.into_iter().flatten() {
+            self.by_relay.insert(relay.address, RelayId { allocation: id, family: relay.address.family() });
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: AllocationId) -> Option<Entry> {
+        self.slot(id)?;
+        let entry = self.slots.remove(id.index as usize).entry;
+        let five_tuple = match &entry {
+            Entry::Opening(opening) => opening.asked.by.five_tuple,
+            Entry::Live(allocation) => {
+                self.live -= 1;
+                for relay in allocation.relays.into_iter().flatten() {
+                    self.by_relay.remove(&relay.address);
+                }
+                allocation.path.five_tuple
+            }
+        };
+        self.by_tuple.remove(&five_tuple);
+        Some(entry)
+    }
+
+    /// One relay of a dual allocation is gone.
+    pub(super) fn forget_relay(&mut self, address: RelayAddr) {
+        self.by_relay.remove(&address);
+    }
+
+    pub(super) fn find(&self, five_tuple: FiveTuple) -> Option<(AllocationId, &Entry)> {
+        let id = *self.by_tuple.get(&five_tuple)?;
+        Some((id, &self.slot(id)?.entry))
+    }
+
+    pub(super) fn find_live(
+        &mut self,
+        five_tuple: FiveTuple,
+        now: Instant,
+    ) -> Option<(AllocationId, &mut Allocation)> {
+        let id = *self.by_tuple.get(&five_tuple)?;
+        self.live_mut(id).filter(|allocation| allocation.is_live(now)).map(|allocation| (id, allocation))
+    }
+
+    pub(super) fn relay(&self, address: RelayAddr) -> Option<RelayId> {
+        self.by_relay.get(&address).copied()
+    }
+
+    pub(super) fn live_mut(&mut self, id: AllocationId) -> Option<&mut Allocation> {
+        match &mut self.slot_mut(id)?.entry {
+            Entry::Live(allocation) => Some(allocation),
+            Entry::Opening(_) => None,
+        }
+    }
+
+    pub(super) fn opening_mut(&mut self, id: AllocationId) -> Option<&mut Opening> {
+        match &mut self.slot_mut(id)?.entry {
+            Entry::Opening(opening) => Some(opening),
+            Entry::Live(_) => None,
+        }
+    }
+
+    pub(super) fn live(&self) -> impl Iterator<Item = (AllocationId, &Allocation)> + '_ {
+        self.slots.iter().filter_map(|(index, slot)| match &slot.entry {
+            Entry::Live(allocation) => {
+                let index = u32::try_from(index).unwrap_or(u32::MAX);
+                Some((AllocationId { index, generation: slot.generation }, &**allocation))
+            }
+            Entry::Opening(_) => None,
+        })
+    }
+
+    fn slot(&self, id: AllocationId) -> Option<&Slot> {
+        self.slots.get(id.index as usize).filter(|slot| slot.generation == id.generation)
+    }
+
+    fn slot_mut(&mut self, id: AllocationId) -> Option<&mut Slot> {
+        self.slots.get_mut(id.index as usize).filter(|slot| slot.generation == id.generation)
+    }
+}

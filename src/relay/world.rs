@@ -1,0 +1,108 @@
+//! What the engine asks of the world, as traits. `auth` and `policy` implement
+//! them; no database or HTTP crate is reachable from here.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::address::PeerAddr;
+use super::time::{Instant, UnixTime};
+use crate::wire::integrity::LongTermKeys;
+
+/// Who may allocate.
+pub trait Users: Send + Sync {
+    /// The account behind a USERNAME. Always answers, at the same cost for
+    /// known and unknown names; the engine verifies the message with the keys
+    /// before it looks at `standing`. `name` is at most 508 bytes.
+    fn account(&self, now: UnixTime, name: &str) -> Arc<Account>;
+
+    /// The name behind a USERHASH (RFC 8489 §14.4), when there is one.
+    fn name_of_hash(&self, hash: &[u8; 32]) -> Option<Arc<str>>;
+
+    /// Whether every user can be found by its USERHASH. False as soon as there
+    /// is a shared secret: its user names have no list.
+    fn enumerable(&self) -> bool;
+}
+
+/// What a user store knows about one USERNAME.
+#[derive(Debug)]
+pub struct Account {
+    /// One per secret that may have made the password; at least one, and of
+    /// nobody when the user is unknown.
+    pub keys: Vec<LongTermKeys>,
+    /// Whether the keys are worth anything.
+    pub standing: Standing,
+    /// What quotas count: the user part of a time-limited name, or the whole.
+    pub user: Arc<str>,
+    /// Most allocations at once; 0 is no limit.
+    pub max_allocations: u32,
+}
+
+/// See [`Account::standing`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// Nobody of this name.
+    Unknown,
+    /// Good without end (a static user).
+    Permanent,
+    /// A time-limited credential, good until then (compare with `now`).
+    Until(UnixTime),
+}
+
+/// Where a client may relay to.
+pub trait PeerPolicy: Send + Sync {
+    /// Whether a permission for this address may be given. Called when one is
+    /// made or refreshed, not per packet.
+    fn reach(&self, peer: IpAddr) -> Reach;
+
+    /// For an address with [`Reach::SomePorts`]: whether the kernel may carry a
+    /// packet to this very port. Called per packet.
+    fn may_send(&self, peer: PeerAddr) -> bool;
+}
+
+/// See [`PeerPolicy::reach`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// 403.
+    Denied,
+    /// Every port.
+    Open,
+    /// One of this server's own addresses: relayed addresses of live
+    /// allocations, and ports [`PeerPolicy::may_send`] agrees to.
+    SomePorts,
+}
+
+/// How many allocations there may be, over all shards.
+pub trait Quota: Send + Sync {
+    /// Counts one allocation more for `user`; `max` is its own limit, 0 none.
+    fn acquire(&self, user: &Arc<str>, max: u32) -> Result<(), QuotaExceeded>;
+
+    /// Gives one back. Called once for each successful [`Quota::acquire`].
+    fn release(&self, user: &Arc<str>);
+}
+
+/// Which limit was met.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum QuotaExceeded {
+    /// The user's own: 486.
+    User,
+    /// The server's: 508.
+    Server,
+}
+
+/// How often one source may be answered before it has authenticated. `source`
+/// is counted whole for IPv4 and by its /64 for IPv6.
+pub trait Throttle: Send + Sync {
+    /// Whether one more unauthenticated answer may go to `source` (a datagram
+    /// transport only); counts it.
+    fn may_answer(&self, now: Instant, source: IpAddr) -> bool;
+
+    /// Counts a failed login (any transport) and says whether it may be
+    /// answered. Right credentials are never asked about.
+    fn failed_login(&self, now: Instant, source: IpAddr) -> bool;
+}
+
+/// Unpredictable bytes (nonces, ports, tokens). Seeded in tests.
+pub trait Random: Send {
+    /// Fills the whole slice.
+    fn fill(&mut self, bytes: &mut [u8]);
+}
