@@ -1,1 +1,2 @@
-//! net
+//! Moves packets.
+pub mod udp;

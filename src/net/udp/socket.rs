@@ -1,0 +1,141 @@
+//! Opening a socket, and what it is told once.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use libc::c_int;
+use socket2::{Domain, Protocol, Type};
+
+/// How a socket is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Share the address with other sockets that say so too (`SO_REUSEPORT`);
+    /// the kernel spreads the flows over them.
+    pub reuse_port: bool,
+    /// Bytes of packets to hold, asked for in both directions; 0 leaves the
+    /// kernel's default. The kernel grants `net.core.rmem_max` and `wmem_max`
+    /// at most, without an error: see [`Socket::buffers`].
+    pub buffer: usize,
+    /// Learn the local address of each packet received
+    /// ([`Meta::to`](super::Meta::to)). For sockets bound to a wildcard.
+    pub packet_info: bool,
+}
+
+/// A bound UDP socket: non-blocking, closed on exec; an IPv6 one carries no
+/// IPv4. [`Socket::recv`] and [`Socket::send`] take `&self` and may be called
+/// while the other one is.
+#[derive(Debug)]
+pub struct Socket(socket2::Socket);
+
+impl Socket {
+    /// Opens a socket and binds it; port 0 takes a free one. A link-local IPv6
+    /// address needs its scope id.
+    ///
+    /// `Err` is the kernel's: `AddrInUse`, `AddrNotAvailable` (not an address of
+    /// this host), `PermissionDenied` (a port below 1,024), `EAFNOSUPPORT` (a
+    /// host without the family), `EMFILE`.
+    pub fn bind(address: SocketAddr, options: &Options) -> io::Result<Self> {
+        let domain = Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+        match address {
+            SocketAddr::V4(_) => set_v4(&socket, options)?,
+            SocketAddr::V6(_) => set_v6(&socket, options)?,
+        }
+        if options.reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        if options.buffer > 0 {
+            // The option is an int that the kernel doubles.
+            let bytes = options.buffer.min(c_int::MAX as usize / 2);
+            socket.set_recv_buffer_size(bytes)?;
+            socket.set_send_buffer_size(bytes)?;
+        }
+        // Last, so that no packet arrives before its local address is learned.
+        socket.bind(&address.into())?;
+        Ok(Self(socket))
+    }
+
+    /// The address it is bound to, with the port that was chosen.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        let unspecified = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        Ok(self.0.local_addr()?.as_socket().unwrap_or(unspecified))
+    }
+
+    /// The buffers granted, receive and send, in the unit of
+    /// [`Options::buffer`]. The kernel reports twice that, since it counts its
+    /// own bookkeeping of each packet too; so small packets fill a buffer with
+    /// fewer bytes of payload than these.
+    pub fn buffers(&self) -> io::Result<(usize, usize)> {
+        Ok((self.0.recv_buffer_size()? / 2, self.0.send_buffer_size()? / 2))
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// Linux sets DF by default and refuses what is larger than the path. A relay
+/// must not: DF belongs to packets whose sender asked for it, and a relay that
+/// can't see the DF bit of what it receives assumes 0 (RFC 8656 §14). So larger
+/// datagrams are fragmented here or on the way.
+fn set_v4(socket: &socket2::Socket, options: &Options) -> io::Result<()> {
+    set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)?;
+    if options.packet_info {
+        set(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
+    }
+    Ok(())
+}
+
+/// As for IPv4; IPv6 has no DF, but the kernel can be told not to fragment.
+fn set_v6(socket: &socket2::Socket, options: &Options) -> io::Result<()> {
+    socket.set_only_v6(true)?;
+    set(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT)?;
+    if options.packet_info {
+        set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+    }
+    Ok(())
+}
+
+fn set(socket: &socket2::Socket, level: c_int, option: c_int, value: c_int) -> io::Result<()> {
+    let length = size_of::<c_int>() as libc::socklen_t;
+    // SAFETY: the kernel reads `length` bytes at `value`, which outlives the call.
+    let result =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether this may be the error of an earlier packet, told to whoever uses the
+/// socket next: what the kernel makes of an ICMP message. Telling it once takes
+/// it off the socket.
+pub(super) fn is_pending(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNREFUSED
+                | libc::ECONNRESET
+                | libc::EHOSTUNREACH
+                | libc::EHOSTDOWN
+                | libc::ENETUNREACH
+                | libc::ENETDOWN
+                | libc::ENONET
+                | libc::EMSGSIZE
+                | libc::EACCES
+                | libc::EPROTO
+                | libc::ENOPROTOOPT
+                | libc::EOPNOTSUPP
+        )
+    )
+}
+
+#[cfg(test)]
+#[path = "socket_test.rs"]
+mod tests;
