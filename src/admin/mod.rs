@@ -1,1 +1,215 @@
-//! admin
+//! HTTP for people and programs that look after the server: metrics, health,
+//! time-limited credentials, signaling rooms. It moves no packet and changes
+//! nothing in the engine: it reads the shards' counters and the relay pool.
+//! Everything it needs is handed in as [`State`]; it runs on a tokio runtime
+//! that is no shard's, so that a scrape never delays a packet.
+//!
+//! | path | access |
+//! |---|---|
+//! | `GET /metrics`, `/livez`, `/healthz`, `/readyz` | open on the admin address |
+//! | `GET`, `POST /turn?service=turn&username=…&key=…&ttl=…` | API key or the run's token |
+//! | `GET /signal/{room}` (WebSocket) | API key or the run's token |
+//!
+//! Every error is `{"error": "…"}`. That a request comes from loopback proves
+//! nothing (reverse proxies and DNS rebinding come from there), so nothing is
+//! let through for it.
+//!
+//! [`runtime_file`] is how other commands find a running server. Called by
+//! `cli`.
+
+mod access;
+mod credentials;
+mod health;
+mod metrics;
+mod process;
+mod reply;
+mod rooms;
+pub mod runtime_file;
+mod server;
+mod signal;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use axum::Router;
+use axum::middleware;
+use axum::routing::get;
+use tokio::sync::{Semaphore, watch};
+
+pub use access::{ApiKey, random_token};
+pub use credentials::{DEFAULT_TTL, MAX_TTL, MAX_USERNAME, Mint, Minted};
+pub use health::Readiness;
+
+use crate::relay::UnixTime;
+use crate::relay::counters::Counters;
+use crate::relay::ports::RelayPool;
+use access::Access;
+use metrics::Metrics;
+use rooms::Rooms;
+use server::Limits;
+
+/// What the admin server is given, as plain values.
+pub struct State {
+    /// One per shard, in order.
+    pub counters: Vec<Arc<Counters>>,
+    /// Relay addresses and their ports.
+    pub pool: Arc<RelayPool>,
+    /// Log lines that the lossy writer could not keep, if there is one.
+    pub lost_log_lines: Option<Arc<AtomicU64>>,
+    /// When the server was started.
+    pub started: UnixTime,
+    /// What `/readyz` answers.
+    pub readiness: watch::Receiver<Readiness>,
+    /// The run's token; see [`random_token`]. Empty: none.
+    pub token: String,
+    /// `admin.api-keys`.
+    pub api_keys: Vec<ApiKey>,
+    /// Makes credentials; `None` without a shared secret.
+    pub mint: Option<Box<dyn Mint>>,
+    /// Public `turn:` and `turns:` URIs, as clients reach the server.
+    pub uris: Vec<String>,
+    /// Whether there are signaling rooms (`admin.page`).
+    pub signaling: bool,
+}
+
+/// A bound admin address, not yet served.
+#[derive(Debug)]
+pub struct Admin {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Admin {
+    /// Binds `listen`; port 0 is any free one. Needs no runtime.
+    pub fn bind(listen: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(listen)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address })
+    }
+
+    /// Binds `listen`, or another free port of that address when it is taken.
+    /// For an address that nobody asked for.
+    pub fn bind_or_free(listen: SocketAddr) -> io::Result<Self> {
+        match Self::bind(listen) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                Self::bind(SocketAddr::new(listen.ip(), 0))
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL for programs on this machine, e.g. `http://127.0.0.1:8080`; an
+    /// unspecified address is named as loopback.
+    pub fn url(&self) -> String {
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address {
+                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        format!("http://{address}")
+    }
+
+    /// Serves until `stop` is done, then lets requests under way finish (2 s at
+    /// most) and closes the rooms. Errors are those of setting up; a failed
+    /// connection is nobody else's error.
+    pub async fn serve(self, state: State, stop: impl Future<Output = ()>) -> io::Result<()> {
+        self.serve_within(Limits::default(), state, stop).await
+    }
+
+    async fn serve_within(
+        self,
+        limits: Limits,
+        state: State,
+        stop: impl Future<Output = ()>,
+    ) -> io::Result<()> {
+        let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        let (stopping, stop_seen) = watch::channel(false);
+        let shared = Arc::new(Shared::new(state, limits, stop_seen.clone())?);
+        let sockets = shared.sockets.clone();
+        server::run(listener, router(shared), limits, stop_seen, async move {
+            stop.await;
+            stopping.send_replace(true);
+        })
+        .await;
+        // Rooms say goodbye on their own; each holds one of these.
+        let all = sockets.acquire_many(limits.sockets);
+        let _ = tokio::time::timeout(limits.grace, all).await;
+        Ok(())
+    }
+}
+
+/// What the handlers share.
+struct Shared {
+    readiness: watch::Receiver<Readiness>,
+    metrics: Metrics,
+    access: Access,
+    mint: Option<Box<dyn Mint>>,
+    uris: Vec<String>,
+    signaling: bool,
+    rooms: Arc<Rooms>,
+    /// One permit per open WebSocket.
+    sockets: Arc<Semaphore>,
+    limits: Limits,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Shared {
+    fn new(state: State, limits: Limits, stopping: watch::Receiver<bool>) -> io::Result<Self> {
+        let access = Access::new(&state.token, &state.api_keys);
+        let readiness = state.readiness.clone();
+        let metrics = Metrics::new(metrics::Sources {
+            counters: state.counters,
+            pool: state.pool,
+            lost_log_lines: state.lost_log_lines,
+            started: state.started,
+            readiness: state.readiness,
+        })
+        .map_err(io::Error::other)?;
+        Ok(Self {
+            readiness,
+            metrics,
+            access,
+            mint: state.mint,
+            uris: credentials::in_order(state.uris),
+            signaling: state.signaling,
+            rooms: Arc::new(Rooms::new(limits.rooms)),
+            sockets: Arc::new(Semaphore::new(limits.sockets as usize)),
+            limits,
+            stopping,
+        })
+    }
+}
+
+fn router(shared: Arc<Shared>) -> Router {
+    let limits = shared.limits;
+    Router::new()
+        .route("/metrics", get(metrics::scrape))
+        .route("/livez", get(health::live))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/turn", get(credentials::turn).post(credentials::turn))
+        .route("/signal/{room}", get(signal::join))
+        .fallback(reply::not_found)
+        .method_not_allowed_fallback(reply::method_not_allowed)
+        .layer(middleware::from_fn_with_state(limits.request, server::in_time))
+        .layer(middleware::map_response(reply::harden))
+        .with_state(shared)
+}
+
+#[cfg(test)]
+#[path = "harness_test.rs"]
+mod harness;
+
+#[cfg(test)]
+#[path = "mod_test.rs"]
+mod tests;

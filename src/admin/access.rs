@@ -1,0 +1,181 @@
+//! Who may use what is not open: an API key or the run's token.
+
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use foldhash::quality::RandomState;
+use ring::hmac;
+
+/// Longest key that is looked at, bytes.
+const MAX_KEY: usize = 512;
+/// Wrong keys that one source may show in [`WINDOW`] before it gets 429.
+const WRONG_KEYS: u32 = 20;
+const WINDOW: Duration = Duration::from_secs(60);
+/// Sources that are told apart; more share places.
+const PLACES: usize = 1024;
+
+/// One of `admin.api-keys`.
+#[derive(Clone)]
+pub struct ApiKey {
+    /// For logs.
+    pub name: String,
+    /// The secret itself, up to 512 bytes. An empty one is never right.
+    pub key: String,
+}
+
+/// A token nobody guesses: 256 random bits in the URL-safe base64 alphabet.
+pub fn random_token() -> String {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
+}
+
+/// Why somebody may not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Refusal {
+    NoKey,
+    WrongKey,
+    TooManyWrong,
+}
+
+/// Checks keys. A right key always passes, whatever came from its source
+/// before: behind a reverse proxy everybody has one address, and a stranger
+/// must not lock the others out.
+pub(super) struct Access {
+    /// Keys are compared by their HMAC under this random key, so that neither
+    /// content nor length shows in the time it takes.
+    comparer: hmac::Key,
+    known: Vec<(String, hmac::Tag)>,
+    wrong: Mutex<Box<[Wrong]>>,
+    places: RandomState,
+}
+
+/// Wrong keys of the sources that share one place.
+#[derive(Clone, Copy)]
+struct Wrong {
+    since: Option<Instant>,
+    count: u32,
+}
+
+impl Access {
+    pub(super) fn new(token: &str, keys: &[ApiKey]) -> Self {
+        let comparer = hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<[u8; 32]>());
+        let known = std::iter::once(("token", token))
+            .chain(keys.iter().map(|k| (k.name.as_str(), k.key.as_str())))
+            .filter(|(_, key)| !key.is_empty() && key.len() <= MAX_KEY)
+            .map(|(name, key)| (name.to_owned(), hmac::sign(&comparer, key.as_bytes())))
+            .collect();
+        let wrong = Mutex::new(vec![Wrong { since: None, count: 0 }; PLACES].into());
+        Self { comparer, known, wrong, places: RandomState::default() }
+    }
+
+    /// The name of the key that was shown; `token` for the run's token.
+    pub(super) fn check(&self, now: Instant, source: IpAddr, shown: Option<&str>) -> Result<&str, Refusal> {
+        let shown = shown.ok_or(Refusal::NoKey)?;
+        let mut found = None;
+        if shown.len() <= MAX_KEY {
+            for (name, tag) in &self.known {
+                if hmac::verify(&self.comparer, shown.as_bytes(), tag.as_ref()).is_ok() {
+                    found = Some(name.as_str());
+                }
+            }
+        }
+        found.ok_or_else(|| self.count_wrong(now, source))
+    }
+
+    fn count_wrong(&self, now: Instant, source: IpAddr) -> Refusal {
+        let place = self.places.hash_one(network(source)) as usize % PLACES;
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = &mut wrong[place];
+        if entry.since.is_none_or(|since| now.saturating_duration_since(since) >= WINDOW) {
+            *entry = Wrong { since: Some(now), count: 0 };
+        }
+        entry.count = entry.count.saturating_add(1);
+        if entry.count > WRONG_KEYS { Refusal::TooManyWrong } else { Refusal::WrongKey }
+    }
+}
+
+/// The key of `Authorization: Bearer …`, if there is one.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, key) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+}
+
+/// A host has one IPv4 address, but a whole /64 of IPv6.
+fn network(source: IpAddr) -> u128 {
+    match source.to_canonical() {
+        IpAddr::V4(ip) => u128::from(ip.to_bits()),
+        IpAddr::V6(ip) => ip.to_bits() >> 64 << 64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access() -> Access {
+        let key = |name: &str, key: &str| ApiKey { name: name.into(), key: key.into() };
+        Access::new("the-token", &[key("janus", "first"), key("unset", ""), key("web", "second")])
+    }
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn every_key_is_known_by_its_name() {
+        let (access, now) = (access(), Instant::now());
+        assert_eq!(access.check(now, HERE, Some("the-token")), Ok("token"));
+        assert_eq!(access.check(now, HERE, Some("first")), Ok("janus"));
+        assert_eq!(access.check(now, HERE, Some("second")), Ok("web"));
+    }
+
+    #[test]
+    fn empty_partial_and_huge_keys_are_wrong() {
+        let (access, now) = (access(), Instant::now());
+        assert_eq!(access.check(now, HERE, None), Err(Refusal::NoKey));
+        for wrong in ["", "firs", "firsts", "First", &"x".repeat(100_000)] {
+            assert_eq!(access.check(now, HERE, Some(wrong)), Err(Refusal::WrongKey), "{wrong:.10}");
+        }
+        assert_eq!(Access::new("", &[]).check(now, HERE, Some("")), Err(Refusal::WrongKey));
+    }
+
+    #[test]
+    fn many_wrong_keys_are_refused_until_the_window_ends_and_right_ones_pass() {
+        let (access, now) = (access(), Instant::now());
+        for _ in 0..WRONG_KEYS {
+            assert_eq!(access.check(now, HERE, Some("x")), Err(Refusal::WrongKey));
+        }
+        assert_eq!(access.check(now, HERE, Some("x")), Err(Refusal::TooManyWrong));
+        assert_eq!(access.check(now, HERE, Some("first")), Ok("janus"));
+        assert_eq!(access.check(now + WINDOW, HERE, Some("x")), Err(Refusal::WrongKey));
+    }
+
+    #[test]
+    fn ipv6_sources_are_one_by_their_64_and_mapped_ones_are_ipv4() {
+        let parse = |text: &str| network(text.parse().unwrap());
+        assert_eq!(parse("2001:db8::1"), parse("2001:db8::ffff:1"));
+        assert_ne!(parse("2001:db8::1"), parse("2001:db8:0:1::1"));
+        assert_eq!(parse("::ffff:192.0.2.1"), parse("192.0.2.1"));
+    }
+
+    #[test]
+    fn bearer_is_read_in_any_case_and_other_schemes_are_not() {
+        let of = |value: &str| HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
+        assert_eq!(bearer(&of("Bearer abc")), Some("abc"));
+        assert_eq!(bearer(&of("bearer  abc ")), Some("abc"));
+        assert_eq!(bearer(&of("Basic abc")), None);
+        assert_eq!(bearer(&of("abc")), None);
+        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn tokens_differ_and_fit_a_header_and_a_url() {
+        let token = random_token();
+        assert_eq!(token.len(), 43);
+        assert!(token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+        assert_ne!(token, random_token());
+    }
+}

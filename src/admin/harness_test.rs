@@ -1,0 +1,139 @@
+//! A real admin server on loopback, and a client that writes raw HTTP to it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::server::Limits;
+use super::{Admin, ApiKey, Minted, Readiness, State};
+use crate::relay::UnixTime;
+use crate::relay::counters::Counters;
+use crate::relay::ports::RelayPool;
+
+/// Nothing here takes so long unless it is broken.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    pub(super) readiness: watch::Sender<Readiness>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+/// A server's state, and the other end of its readiness.
+pub(super) fn state() -> (State, watch::Sender<Readiness>) {
+    let (readiness, seen) = watch::channel(Readiness::Serving);
+    let local = "127.0.0.1".parse().unwrap();
+    let state = State {
+        counters: vec![Arc::new(Counters::default()), Arc::new(Counters::default())],
+        pool: Arc::new(RelayPool::new(&[(local, "192.0.2.1".parse().unwrap())], 49152..=49161)),
+        lost_log_lines: None,
+        started: UnixTime::from_millis(1_756_200_000_500),
+        readiness: seen,
+        token: "run-token".into(),
+        api_keys: vec![ApiKey { name: "janus".into(), key: "janus-key".into() }],
+        mint: Some(Box::new(|user: &str, ttl: Duration, now: UnixTime| Minted {
+            username: format!("{}:{user}", now.secs() + ttl.as_secs()),
+            password: "cGFzc3dvcmQ=".into(),
+        })),
+        uris: vec![
+            "turn:[2001:db8::1]:3478?transport=udp".into(),
+            "turn:192.0.2.1:3478?transport=udp".into(),
+        ],
+        signaling: true,
+    };
+    (state, readiness)
+}
+
+impl Server {
+    pub(super) fn start() -> Self {
+        Self::with(Limits::default(), |_| {})
+    }
+
+    pub(super) fn with(limits: Limits, change: impl FnOnce(&mut State)) -> Self {
+        let (mut state, readiness) = state();
+        change(&mut state);
+        let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = admin.address();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(admin.serve_within(limits, state, async {
+            let _ = stopped.await;
+        }));
+        Self { address, readiness, stop, task }
+    }
+
+    /// Stops it and waits until it has stopped.
+    pub(super) async fn stop(self) {
+        self.stop.send(()).unwrap();
+        timeout(PATIENCE, self.task).await.unwrap().unwrap().unwrap();
+    }
+
+    pub(super) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends these bytes and reads until the server closes.
+    pub(super) async fn exchange(&self, request: &[u8]) -> Vec<u8> {
+        let mut stream = self.connect().await;
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+        answer
+    }
+
+    pub(super) async fn get(&self, path: &str, headers: &str) -> Answer {
+        self.ask("GET", path, headers, "").await
+    }
+
+    /// `headers`: lines that each end in `\r\n`.
+    pub(super) async fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        let length =
+            if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}{length}\r\n{body}",
+            self.address
+        );
+        Answer::parse(&self.exchange(request.as_bytes()).await)
+    }
+}
+
+/// One HTTP response.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    head: String,
+    pub(super) body: String,
+}
+
+impl Answer {
+    fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {text:?}"));
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+
+    /// A header's value in lower case.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    pub(super) fn json(&self) -> Value {
+        assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    /// The text of `{"error": …}`.
+    pub(super) fn error(&self) -> String {
+        let json = self.json();
+        assert_eq!(json.as_object().unwrap().len(), 1, "{json}");
+        json["error"].as_str().unwrap().to_owned()
+    }
+}

@@ -1,0 +1,453 @@
+//! `GET /metrics`. Nothing is counted here: a collector reads the shards'
+//! counters and the relay pool at each scrape and adds the shards up. Labels
+//! are bounded by what the code knows (transport, family, direction, method,
+//! code, reason) and by the configuration (relay addresses); a user name is
+//! never one.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Counter as Count, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Registry, TextEncoder};
+use tokio::sync::watch;
+
+use super::health::Readiness;
+use super::process::Usage;
+use super::{Shared, reply};
+use crate::relay::counters::{CLOSE_REASONS, CODES, Counter, Counters, Flow, METHODS};
+use crate::relay::ports::RelayPool;
+use crate::relay::{DropReason, Family, Transport, UnixTime};
+
+/// The text format of Prometheus, version 0.0.4.
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(super) async fn scrape(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.metrics.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Err(error) => reply::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+/// What is read at a scrape.
+pub(super) struct Sources {
+    pub(super) counters: Vec<Arc<Counters>>,
+    pub(super) pool: Arc<RelayPool>,
+    pub(super) lost_log_lines: Option<Arc<AtomicU64>>,
+    pub(super) started: UnixTime,
+    pub(super) readiness: watch::Receiver<Readiness>,
+}
+
+pub(super) struct Metrics {
+    registry: Registry,
+}
+
+impl Metrics {
+    /// `Err` when two metrics have one name: a bug that any test meets.
+    pub(super) fn new(sources: Sources) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        registry.register(Box::new(ServerCollector::new(sources)?))?;
+        Ok(Self { registry })
+    }
+
+    pub(super) fn text(&self) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+struct ServerCollector {
+    sources: Sources,
+    descriptions: Vec<Desc>,
+}
+
+impl ServerCollector {
+    fn new(sources: Sources) -> prometheus::Result<Self> {
+        let descriptions = families(&sources)
+            .iter()
+            .map(|family| {
+                let first = family.get_metric().first();
+                let labels = first.map(|m| m.get_label().iter().map(|l| l.name().to_owned()).collect());
+                Desc::new(
+                    family.name().to_owned(),
+                    family.help().to_owned(),
+                    labels.unwrap_or_default(),
+                    Default::default(),
+                )
+            })
+            .collect::<prometheus::Result<_>>()?;
+        Ok(Self { sources, descriptions })
+    }
+}
+
+impl Collector for ServerCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        families(&self.sources)
+    }
+}
+
+fn families(sources: &Sources) -> Vec<MetricFamily> {
+    let mut page = Page::default();
+    server(&mut page, sources);
+    let mut total = Totals::default();
+    for shard in &sources.counters {
+        total.add(shard);
+    }
+    total.describe(&mut page);
+    relay_ports(&mut page, &sources.pool);
+    process(&mut page, Usage::read());
+    page.families
+}
+
+/// All shards together. One field for each of [`Counters`]; both are taken
+/// apart in full, so that a new counter can't be forgotten.
+#[derive(Default)]
+struct Totals {
+    client_in: [FlowTotal; Transport::ALL.len()],
+    client_out: [FlowTotal; Transport::ALL.len()],
+    peer_in: [FlowTotal; Family::BOTH.len()],
+    peer_out: [FlowTotal; Family::BOTH.len()],
+    hairpin: FlowTotal,
+    requests: [u64; METHODS.len()],
+    successes: [u64; METHODS.len()],
+    errors: [[u64; CODES.len()]; METHODS.len()],
+    drops: [u64; DropReason::ALL.len()],
+    opened: [u64; Transport::ALL.len()],
+    closed: [u64; CLOSE_REASONS.len()],
+    allocations: [u64; Transport::ALL.len()],
+    permissions: u64,
+    channels: u64,
+    connections: u64,
+    connections_refused: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct FlowTotal {
+    packets: u64,
+    bytes: u64,
+}
+
+impl FlowTotal {
+    fn add(&mut self, flow: &Flow) {
+        add(&mut self.packets, &flow.packets);
+        add(&mut self.bytes, &flow.bytes);
+    }
+}
+
+fn add(total: &mut u64, counter: &Counter) {
+    *total = total.wrapping_add(counter.get());
+}
+
+fn add_all<'a>(
+    totals: impl IntoIterator<Item = &'a mut u64>,
+    counters: impl IntoIterator<Item = &'a Counter>,
+) {
+    totals.into_iter().zip(counters).for_each(|(total, counter)| add(total, counter));
+}
+
+fn add_flows(totals: &mut [FlowTotal], flows: &[Flow]) {
+    totals.iter_mut().zip(flows).for_each(|(total, flow)| total.add(flow));
+}
+
+impl Totals {
+    fn add(&mut self, shard: &Counters) {
+        let Counters {
+            client_in,
+            client_out,
+            peer_in,
+            peer_out,
+            hairpin,
+            requests,
+            successes,
+            errors,
+            drops,
+            opened,
+            closed,
+            allocations,
+            permissions,
+            channels,
+            connections,
+            connections_refused,
+        } = shard;
+        add_flows(&mut self.client_in, client_in);
+        add_flows(&mut self.client_out, client_out);
+        add_flows(&mut self.peer_in, peer_in);
+        add_flows(&mut self.peer_out, peer_out);
+        self.hairpin.add(hairpin);
+        add_all(&mut self.requests, requests);
+        add_all(&mut self.successes, successes);
+        add_all(self.errors.as_flattened_mut(), errors.as_flattened());
+        add_all(&mut self.drops, drops);
+        add_all(&mut self.opened, opened);
+        add_all(&mut self.closed, closed);
+        add_all(&mut self.allocations, allocations);
+        add(&mut self.permissions, permissions);
+        add(&mut self.channels, channels);
+        add(&mut self.connections, connections);
+        add(&mut self.connections_refused, connections_refused);
+    }
+
+    fn describe(self, page: &mut Page) {
+        let Self {
+            client_in,
+            client_out,
+            peer_in,
+            peer_out,
+            hairpin,
+            requests,
+            successes,
+            errors,
+            drops,
+            opened,
+            closed,
+            allocations,
+            permissions,
+            channels,
+            connections,
+            connections_refused,
+        } = self;
+        let transports = Transport::ALL.map(Transport::name);
+        let families = Family::BOTH.map(Family::name);
+        let methods = METHODS.map(|m| m.name());
+        let reasons = CLOSE_REASONS.map(|r| r.name());
+
+        page.flows("client", "clients", "transport", &transports, &client_in, &client_out);
+        page.flows("peer", "peers", "family", &families, &peer_in, &peer_out);
+        page.counter(
+            "floe_hairpin_packets_total",
+            "Packets relayed between two allocations of this server, without the kernel.",
+            [(vec![], hairpin.packets)],
+        );
+        page.counter(
+            "floe_hairpin_bytes_total",
+            "Payload bytes relayed between two allocations of this server, without the kernel.",
+            [(vec![], hairpin.bytes)],
+        );
+        page.counter(
+            "floe_requests_total",
+            "STUN requests and indications from clients.",
+            labelled("method", &methods, &requests),
+        );
+        page.counter(
+            "floe_success_responses_total",
+            "STUN success responses to clients.",
+            labelled("method", &methods, &successes),
+        );
+        let codes = CODES.map(|c| c.number().to_string());
+        let errors = methods.iter().zip(&errors).flat_map(|(method, row)| {
+            codes
+                .iter()
+                .zip(row)
+                .map(move |(code, &n)| (vec![("method", (*method).to_owned()), ("code", code.clone())], n))
+        });
+        page.counter("floe_error_responses_total", "STUN error responses to clients.", errors);
+        page.counter(
+            "floe_dropped_packets_total",
+            "Packets that went nowhere, and why.",
+            DropReason::ALL.iter().zip(drops).map(|(r, n)| (vec![("reason", r.name().to_owned())], n)),
+        );
+        page.counter(
+            "floe_allocations_opened_total",
+            "Allocations made.",
+            labelled("transport", &transports, &opened),
+        );
+        page.counter(
+            "floe_allocations_closed_total",
+            "Allocations that have ended, and why.",
+            labelled("reason", &reasons, &closed),
+        );
+        page.gauge(
+            "floe_allocations",
+            "Live allocations, by the client's transport.",
+            labelled("transport", &transports, &allocations),
+        );
+        page.gauge("floe_permissions", "Live permissions.", [(vec![], permissions)]);
+        page.gauge("floe_channels", "Live channel bindings.", [(vec![], channels)]);
+        page.gauge("floe_tcp_connections", "Open TCP connections of clients.", [(vec![], connections)]);
+        page.counter(
+            "floe_tcp_connections_refused_total",
+            "TCP connections refused or closed at a limit or deadline.",
+            [(vec![], connections_refused)],
+        );
+    }
+}
+
+fn server(page: &mut Page, sources: &Sources) {
+    let build = vec![
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("architecture", std::env::consts::ARCH.to_owned()),
+    ];
+    page.gauge("floe_build_info", "Always 1; the labels say what is running.", [(build, 1)]);
+    let started = sources.started.millis() as f64 / 1000.0;
+    page.put(
+        MetricType::GAUGE,
+        "floe_start_time_seconds",
+        "When the server was started, seconds since 1970-01-01 UTC.",
+        [(vec![], started)],
+    );
+    let ready = *sources.readiness.borrow() == Readiness::Serving;
+    page.gauge(
+        "floe_ready",
+        "1 while listeners are served and the server does not drain, else 0.",
+        [(vec![], u64::from(ready))],
+    );
+    page.gauge("floe_shards", "Threads that move packets.", [(vec![], sources.counters.len() as u64)]);
+    if let Some(lost) = &sources.lost_log_lines {
+        page.counter(
+            "floe_log_lines_lost_total",
+            "Log lines that were not written because the log was not read fast enough.",
+            [(vec![], lost.load(Relaxed))],
+        );
+    }
+}
+
+fn relay_ports(page: &mut Page, pool: &RelayPool) {
+    let labels = |local: IpAddr, external: IpAddr| {
+        vec![("address", local.to_string()), ("external_address", external.to_string())]
+    };
+    let rows = |count: fn(u32, u32) -> u32| {
+        pool.usage()
+            .map(move |(local, external, used, all)| (labels(local, external), u64::from(count(used, all))))
+    };
+    page.gauge("floe_relay_ports_used", "Relay ports taken by allocations.", rows(|used, _| used));
+    page.gauge(
+        "floe_relay_ports_free",
+        "Relay ports of the configured range that no allocation holds.",
+        rows(|used, all| all.saturating_sub(used)),
+    );
+}
+
+fn process(page: &mut Page, usage: Usage) {
+    let Usage { cpu_seconds, threads, resident_bytes, open_descriptors, max_descriptors } = usage;
+    page.put(
+        MetricType::COUNTER,
+        "floe_process_cpu_seconds_total",
+        "User and system time of this process.",
+        cpu_seconds.map(|s| (vec![], s)),
+    );
+    page.gauge("floe_process_threads", "Threads of this process.", threads.map(|n| (vec![], n)));
+    page.gauge(
+        "floe_process_resident_memory_bytes",
+        "Resident memory of this process.",
+        resident_bytes.map(|n| (vec![], n)),
+    );
+    page.gauge(
+        "floe_process_open_fds",
+        "Open file descriptors of this process.",
+        open_descriptors.map(|n| (vec![], n)),
+    );
+    page.gauge(
+        "floe_process_max_fds",
+        "Most file descriptors that this process may open.",
+        max_descriptors.map(|n| (vec![], n)),
+    );
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+/// Rows of one label.
+fn labelled<'a>(
+    label: &'static str,
+    names: &'a [&'static str],
+    values: &'a [u64],
+) -> impl Iterator<Item = (Labels, u64)> + 'a {
+    names.iter().zip(values).map(move |(name, &value)| (vec![(label, (*name).to_owned())], value))
+}
+
+/// The metrics of one scrape.
+#[derive(Default)]
+struct Page {
+    families: Vec<MetricFamily>,
+}
+
+impl Page {
+    fn counter(&mut self, name: &str, help: &str, rows: impl IntoIterator<Item = (Labels, u64)>) {
+        self.put(MetricType::COUNTER, name, help, rows.into_iter().map(|(l, n)| (l, n as f64)));
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, rows: impl IntoIterator<Item = (Labels, u64)>) {
+        self.put(MetricType::GAUGE, name, help, rows.into_iter().map(|(l, n)| (l, n as f64)));
+    }
+
+    /// Packets and bytes of one side, both directions, by one label more.
+    fn flows(
+        &mut self,
+        side: &str,
+        people: &str,
+        label: &'static str,
+        names: &[&'static str],
+        inward: &[FlowTotal],
+        outward: &[FlowTotal],
+    ) {
+        let rows = |count: fn(&FlowTotal) -> u64| {
+            [("in", inward), ("out", outward)].into_iter().flat_map(move |(direction, flows)| {
+                names.iter().zip(flows).map(move |(name, flow)| {
+                    (vec![("direction", direction.to_owned()), (label, (*name).to_owned())], count(flow))
+                })
+            })
+        };
+        self.counter(
+            &format!("floe_{side}_packets_total"),
+            &format!("Datagrams, or frames of a stream, from (in) and to (out) {people}."),
+            rows(|flow| flow.packets),
+        );
+        self.counter(
+            &format!("floe_{side}_bytes_total"),
+            &format!("Bytes of those from (in) and to (out) {people}, without transport headers."),
+            rows(|flow| flow.bytes),
+        );
+    }
+
+    /// A family; none at all when it has no rows, which the format forbids.
+    fn put(
+        &mut self,
+        kind: MetricType,
+        name: &str,
+        help: &str,
+        rows: impl IntoIterator<Item = (Labels, f64)>,
+    ) {
+        let metrics: Vec<Metric> = rows
+            .into_iter()
+            .map(|(labels, value)| {
+                let mut metric = Metric::from_label(labels.into_iter().map(pair).collect());
+                if kind == MetricType::COUNTER {
+                    let mut count = Count::default();
+                    count.set_value(value);
+                    metric.set_counter(count);
+                } else {
+                    let mut gauge = Gauge::default();
+                    gauge.set_value(value);
+                    metric.set_gauge(gauge);
+                }
+                metric
+            })
+            .collect();
+        if metrics.is_empty() {
+            return;
+        }
+        let mut family = MetricFamily::default();
+        family.set_name(name.to_owned());
+        family.set_help(help.to_owned());
+        family.set_field_type(kind);
+        family.set_metric(metrics);
+        self.families.push(family);
+    }
+}
+
+fn pair((name, value): (&'static str, String)) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name(name.to_owned());
+    pair.set_value(value);
+    pair
+}
+
+#[cfg(test)]
+#[path = "metrics_test.rs"]
+mod tests;

@@ -1,0 +1,62 @@
+//! Answers that several handlers give.
+
+use axum::Json;
+use axum::http::header::{self, HeaderName};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::access::Refusal;
+
+/// `{"error": "…"}`.
+pub(super) fn error(status: StatusCode, text: &str) -> Response {
+    (status, Json(serde_json::json!({ "error": text }))).into_response()
+}
+
+/// What somebody without a good key is told.
+pub(super) fn refused(refusal: Refusal) -> Response {
+    let bearer = [(header::WWW_AUTHENTICATE, "Bearer")];
+    match refusal {
+        Refusal::NoKey => (
+            bearer,
+            error(
+                StatusCode::UNAUTHORIZED,
+                "an API key or the run's token is needed (Authorization: Bearer …)",
+            ),
+        )
+            .into_response(),
+        Refusal::WrongKey => {
+            (bearer, error(StatusCode::UNAUTHORIZED, "this key is not known")).into_response()
+        }
+        Refusal::TooManyWrong => (
+            [(header::RETRY_AFTER, "60")],
+            error(StatusCode::TOO_MANY_REQUESTS, "too many wrong keys from this address"),
+        )
+            .into_response(),
+    }
+}
+
+pub(super) async fn not_found() -> Response {
+    error(StatusCode::NOT_FOUND, "there is nothing at this path")
+}
+
+pub(super) async fn method_not_allowed() -> Response {
+    error(StatusCode::METHOD_NOT_ALLOWED, "this path does not take that method")
+}
+
+/// Headers that every answer has, unless its handler chose its own.
+pub(super) async fn harden(mut response: Response) -> Response {
+    const HEADERS: [(HeaderName, HeaderValue); 5] = [
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+        ),
+        (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+    ];
+    for (name, value) in HEADERS {
+        response.headers_mut().entry(name).or_insert(value);
+    }
+    response
+}

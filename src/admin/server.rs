@@ -1,0 +1,153 @@
+//! Connections: how many, how long, how large. axum routes the requests; the
+//! loop around it is ours, on hyper, because `axum::serve` has no deadline for
+//! a client that sends its headers byte by byte and no bound on connections
+//! (axum-server has the deadline, but brings its own handles and TLS).
+
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::reply;
+
+/// Request line and headers, bytes.
+const MAX_HEAD: usize = 16 * 1024;
+/// Pause after a failed accept: without descriptors it would fail again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Bounds of the admin server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// HTTP connections at once; more wait to be accepted.
+    pub(super) connections: usize,
+    /// For the headers of a request, the wait for it included.
+    pub(super) head: Duration,
+    /// For the rest of a request, until its answer is there.
+    pub(super) request: Duration,
+    /// For a connection and all its requests; then it is closed after the
+    /// request under way.
+    pub(super) connection: Duration,
+    /// For what is under way when the server stops.
+    pub(super) grace: Duration,
+    /// Request body, bytes.
+    pub(super) body: usize,
+    /// WebSockets at once.
+    pub(super) sockets: u32,
+    /// Signaling rooms at once.
+    pub(super) rooms: usize,
+    /// Between two pings to a WebSocket.
+    pub(super) ping: Duration,
+    /// For one message to be taken by a WebSocket.
+    pub(super) write: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            head: Duration::from_secs(10),
+            request: Duration::from_secs(10),
+            connection: Duration::from_secs(120),
+            grace: Duration::from_secs(2),
+            body: 8 * 1024,
+            sockets: 2 * 1024 + 64,
+            rooms: 1024,
+            ping: Duration::from_secs(20),
+            write: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Where a request came from, for handlers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source(pub(super) IpAddr);
+
+/// Serves until `stop` is done; `stopping` turns true with it.
+pub(super) async fn run(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    stopping: watch::Receiver<bool>,
+    stop: impl Future<Output = ()>,
+) {
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let mut connections = JoinSet::new();
+    let mut stop = pin!(stop);
+    loop {
+        let accept = async {
+            let place = places.clone().acquire_owned().await;
+            (listener.accept().await, place)
+        };
+        tokio::select! {
+            () = &mut stop => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            (accepted, place) = accept => match accepted {
+                Ok((stream, peer)) => {
+                    let one = connection(stream, peer.ip(), router.clone(), limits, stopping.clone());
+                    connections.spawn(async move {
+                        one.await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "admin: cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let finish = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(limits.grace, finish).await;
+}
+
+async fn connection(
+    stream: TcpStream,
+    source: IpAddr,
+    router: Router,
+    limits: Limits,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(Source(source));
+        router.call(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    // A connection that fails is the client's affair; there is nothing to do.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = tokio::time::sleep(limits.connection) => {}
+        _ = stopping.wait_for(|stopping| *stopping) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = tokio::time::timeout(limits.request, connection).await;
+}
+
+/// Ends a request whose body or answer takes too long.
+pub(super) async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => reply::error(StatusCode::REQUEST_TIMEOUT, "the request took too long"),
+    }
+}
