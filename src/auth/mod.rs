@@ -1,1 +1,24 @@
-//! auth
+//! Who may allocate: static users and shared secrets for time-limited
+//! credentials, held as derived keys in a [`Directory`], which is the
+//! [`Users`](crate::relay::world::Users) of the engine. Also what goes with
+//! them: minting such credentials, the keys of nonces, and judging whether a
+//! secret is worth the name.
+//!
+//! It verifies no message (`relay` does, with the keys it is given), compares no
+//! expiry with a clock, and knows no configuration file. Built and handed to the
+//! engines by `cli`; `admin` and `floe credentials` mint with it; `config` asks
+//! it about weak secrets and unusable strings.
+
+mod compare;
+mod directory;
+mod nonce;
+mod opaque;
+mod strength;
+mod time_limited;
+
+pub use compare::same;
+pub use directory::{Directory, DirectoryError, DirectorySettings, MAX_SECRETS, User};
+pub use nonce::nonce_keys;
+pub use opaque::{NotOpaque, opaque_string};
+pub use strength::{weak_password, weak_secret};
+pub use time_limited::{LAST_EXPIRY, MintError, Secret, TimeLimited, mint};

@@ -1,1 +1,18 @@
-//! policy
+//! What those who may allocate may do: which peers ([`PeerFilter`]), how many
+//! allocations ([`Ledger`]), and how often a source is answered before it has
+//! authenticated ([`SourceThrottle`]). They implement `PeerPolicy`, `Quota` and
+//! `Throttle` of [`relay::world`](crate::relay::world).
+//!
+//! It knows neither who somebody is (`auth`) nor any message (`relay`), opens no
+//! socket and reads no clock. Built by `cli` from plain values, the peer filter
+//! once the listeners are bound; called by the engines of all shards at once.
+
+mod builtin;
+mod ledger;
+mod peers;
+mod prefixes;
+mod throttle;
+
+pub use ledger::Ledger;
+pub use peers::{NetworkError, OwnAddresses, PeerFilter, parse_network, without_effect};
+pub use throttle::SourceThrottle;

@@ -127,7 +127,7 @@ impl Authenticator {
     /// The name to look up. One that can be nobody's is looked up all the same,
     /// so that it takes as long as any other.
     fn username(&self, claim: &Claim<'_>) -> Arc<str> {
-        let nobody = || Arc::from("\u{0}");
+        let nobody = || Arc::from("");
         match claim.name {
             Name::Plain(name) if name.len() <= MAX_USERNAME => {
                 std::str::from_utf8(name).map_or_else(|_| nobody(), Arc::from)

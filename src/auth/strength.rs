@@ -1,0 +1,136 @@
+//! Whether a secret is one that an attacker tries first (RFC 8489 §16.1.1: an
+//! eavesdropper can test passwords offline against one captured message).
+
+/// Shortest shared secret, in characters.
+const SECRET_LENGTH: usize = 16;
+/// Shortest password of a static user, in characters.
+const PASSWORD_LENGTH: usize = 8;
+/// Fewest different characters in either.
+const DIFFERENT_CHARACTERS: usize = 5;
+
+/// Values printed in manuals, sample configurations and tutorials of TURN
+/// servers, in lower case and with letters and digits only.
+const SAMPLES: &[&str] = &[
+    "0xbc807ee29df3c9ffa736523fb2c4e8ee",
+    "1234567890",
+    "1234567890abcdef",
+    "123456789",
+    "12345678",
+    "abcdefgh",
+    "adminadmin",
+    "changeit",
+    "changeme",
+    "changemeplease",
+    "changethis",
+    "credential",
+    "examplepassword",
+    "examplesecret",
+    "floe",
+    "hero",
+    "insecure",
+    "letmein",
+    "logen",
+    "longandcryptic",
+    "mypassword",
+    "mysecret",
+    "mysecretkey",
+    "mystaticauthsecret",
+    "ninefingers",
+    "north",
+    "openrelayproject",
+    "passw0rd",
+    "password",
+    "password123",
+    "password1234",
+    "qwertyui",
+    "replaceme",
+    "replacethis",
+    "secret",
+    "secretkey",
+    "secretpassword",
+    "sharedsecret",
+    "somepassword",
+    "somesecret",
+    "staticauthsecret",
+    "supersecret",
+    "supersecretkey",
+    "supersecretpassword",
+    "test1234",
+    "testpassword",
+    "testsecret",
+    "turnpassword",
+    "turnsecret",
+    "verysecret",
+    "youhavetoberealistic",
+    "yourpassword",
+    "yoursecret",
+    "yoursecrethere",
+    "yoursecretkey",
+    "yoursecretkeyhere",
+    "yourstaticauthsecret",
+    "yoursharedsecret",
+];
+
+/// What is wrong with a shared secret of `auth.secrets`, if anything: it is out
+/// of a manual, has fewer than 16 characters, or fewer than 5 different ones.
+/// The words complete "the secret …".
+pub fn weak_secret(secret: &str) -> Option<&'static str> {
+    weakness(secret, SECRET_LENGTH, "has fewer than 16 characters")
+}
+
+/// What is wrong with the password of a static user, if anything: it is out of a
+/// manual, has fewer than 8 characters, or fewer than 5 different ones. The
+/// words complete "the password …".
+pub fn weak_password(password: &str) -> Option<&'static str> {
+    weakness(password, PASSWORD_LENGTH, "has fewer than 8 characters")
+}
+
+fn weakness(text: &str, least: usize, short: &'static str) -> Option<&'static str> {
+    let plain: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
+    if SAMPLES.iter().any(|sample| plain.eq_ignore_ascii_case(sample)) {
+        return Some("is a sample out of a manual");
+    }
+    if text.chars().count() < least {
+        return Some(short);
+    }
+    let mut different: Vec<char> = text.chars().collect();
+    different.sort_unstable();
+    different.dedup();
+    (different.len() < DIFFERENT_CHARACTERS).then_some("has fewer than 5 different characters")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // H-035
+    #[test]
+    fn samples_are_known_however_they_are_written() {
+        for sample in ["north", "CHANGE_ME", "changeme", "Change-Me!", "secret", "password", "logen"] {
+            assert_eq!(weak_secret(sample), Some("is a sample out of a manual"), "{sample}");
+            assert_eq!(weak_password(sample), Some("is a sample out of a manual"), "{sample}");
+        }
+        assert!(weak_secret("your-static-auth-secret").is_some());
+        assert!(weak_secret("examplesecret").is_some());
+    }
+
+    // H-035
+    #[test]
+    fn short_ones_are_weak() {
+        assert_eq!(weak_secret("k3Vq9xTz0LmN4wB"), Some("has fewer than 16 characters"));
+        assert_eq!(weak_secret("k3Vq9xTz0LmN4wBp"), None);
+        assert_eq!(weak_password("k3Vq9xT"), Some("has fewer than 8 characters"));
+        assert_eq!(weak_password("k3Vq9xTz"), None);
+        assert!(weak_password("").is_some());
+        // Characters count, not bytes.
+        assert!(weak_password("äöüßéèà").is_some());
+    }
+
+    // H-035
+    #[test]
+    fn repetition_is_weak() {
+        assert_eq!(weak_secret("aaaaaaaaaaaaaaaaaaaaaaaa"), Some("has fewer than 5 different characters"));
+        assert_eq!(weak_password("abcabcabcabc"), Some("has fewer than 5 different characters"));
+        assert_eq!(weak_secret("5f2b8c1d9e7a4036f1c2d3b4a5968778"), None);
+    }
+}
