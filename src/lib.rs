@@ -27,4 +27,5 @@ pub mod config;
 pub mod net;
 pub mod policy;
 pub mod relay;
+pub mod server;
 pub mod wire;

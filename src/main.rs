@@ -1,2 +1,7 @@
 //! Parse, dispatch.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    floe::cli::run(std::env::args_os())
+}

@@ -32,12 +32,13 @@ pub const MAX_USERNAME: usize = 256;
 /// Makes credentials out of a shared secret.
 pub trait Mint: Send + Sync {
     /// Credentials for `user` (no control characters, 1 to [`MAX_USERNAME`]
-    /// bytes) that are good until `ttl` after `now`.
-    fn mint(&self, user: &str, ttl: Duration, now: UnixTime) -> Minted;
+    /// bytes) that are good until `ttl` after `now`; an error says what is wrong
+    /// with the name.
+    fn mint(&self, user: &str, ttl: Duration, now: UnixTime) -> Result<Minted, String>;
 }
 
-impl<F: Fn(&str, Duration, UnixTime) -> Minted + Send + Sync> Mint for F {
-    fn mint(&self, user: &str, ttl: Duration, now: UnixTime) -> Minted {
+impl<F: Fn(&str, Duration, UnixTime) -> Result<Minted, String> + Send + Sync> Mint for F {
+    fn mint(&self, user: &str, ttl: Duration, now: UnixTime) -> Result<Minted, String> {
         self(user, ttl, now)
     }
 }
@@ -104,7 +105,11 @@ pub(super) async fn turn(
     };
     tracing::debug!(key = who, %source, ttl, "credentials minted");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let Minted { username, password } = mint.mint(&user, Duration::from_secs(ttl), UnixTime::from_secs(now));
+    let minted = mint.mint(&user, Duration::from_secs(ttl), UnixTime::from_secs(now));
+    let Minted { username, password } = match minted {
+        Ok(minted) => minted,
+        Err(text) => return reply::error(StatusCode::BAD_REQUEST, &text),
+    };
     Json(Answer { username, password, ttl, uris: &shared.uris }).into_response()
 }
 

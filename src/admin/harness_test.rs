@@ -39,9 +39,9 @@ pub(super) fn state() -> (State, watch::Sender<Readiness>) {
         readiness: seen,
         token: "run-token".into(),
         api_keys: vec![ApiKey { name: "janus".into(), key: "janus-key".into() }],
-        mint: Some(Box::new(|user: &str, ttl: Duration, now: UnixTime| Minted {
-            username: format!("{}:{user}", now.secs() + ttl.as_secs()),
-            password: "cGFzc3dvcmQ=".into(),
+        mint: Some(Box::new(|user: &str, ttl: Duration, now: UnixTime| {
+            let username = format!("{}:{user}", now.secs() + ttl.as_secs());
+            Ok(Minted { username, password: "cGFzc3dvcmQ=".into() })
         })),
         uris: vec![
             "turn:[2001:db8::1]:3478?transport=udp".into(),

@@ -1,1 +1,33 @@
-//! config
+//! What the operator wants: the model of every key, reading it from flags,
+//! environment and file, and judging it. The result is a plain [`Config`] with
+//! parsed types, handed to the parts that need it; no part reads a file, the
+//! environment or a default of its own.
+//!
+//! It asks nothing of the host: whether a port is free or an address is local
+//! is for `net` to find out when the server starts.
+//!
+//! Called by `cli`; its types are read wherever a server is put together.
+
+mod check;
+mod key;
+mod layer;
+mod load;
+mod model;
+mod problem;
+mod secret;
+pub mod urls;
+
+pub use layer::{FILE_VARIABLE, Flag, Sources};
+pub use load::{Effective, Loaded, load};
+pub use model::{
+    Admin, ApiKey, Auth, Config, Limits, Listen, Log, LogFormat, Peers, PortRange, Relay, SharedSecret,
+};
+pub use problem::{Invalid, Origin, Problem, Severity};
+pub use secret::Secret;
+
+#[cfg(test)]
+#[path = "reference_test.rs"]
+mod reference_test;
+
+#[cfg(test)]
+mod testing;

@@ -1,2 +1,31 @@
-//! Moves packets.
+//! Moves packets between sockets and the engine, one shard per core: UDP and
+//! TCP listeners, relay sockets, the rings between shards, and the threads they
+//! live on. It decides nothing about TURN: every packet goes into the shard's
+//! [`Engine`](crate::relay::Engine), and the route that comes out says where its
+//! bytes go. Called by `cli` (serve) and by `client` (a server of its own for
+//! the pair); `admin` reads its counters and asks it through [`Handle`].
+//!
+//! A packet's way: `udp` receives a batch, `listener` (or `relays`, or `tcp`)
+//! hands each packet to the engine, `shard` sends what the routes say.
+
+mod bind;
+mod clock;
+mod connections;
+pub mod discover;
+mod inbox;
+mod limit;
+mod listener;
+mod random;
+mod relays;
+mod ring;
+mod seldom;
+mod server;
+mod shard;
+mod tcp;
+mod thread;
 pub mod udp;
+
+pub use bind::{BindError, Cause, Listener};
+pub use clock::Clock;
+pub use random::OsRandom;
+pub use server::{Handle, PeerPolicyOf, Plan, Running, Server, ShardFailed, usable_cores};

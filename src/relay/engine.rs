@@ -11,7 +11,7 @@ use super::authenticate::Authenticator;
 use super::counters::{CLOSE_REASONS, Counters};
 use super::ports::RelayPool;
 use super::reply::{self, Asked, drop_counted};
-use super::reservation::{Reservations, Token};
+use super::reservation::Token;
 use super::route::{
     AllocationId, AllocationSummary, ClientPath, CloseReason, DropReason, Effect, Output, RelayId, Route,
     ShardId,
@@ -71,7 +71,6 @@ pub struct Engine {
     pub(super) world: World,
     pub(super) authenticator: Authenticator,
     pub(super) table: Table,
-    pub(super) reservations: Reservations,
     pub(super) timers: Timers<Timer>,
     pub(super) hash: FixedState,
     pub(super) draining: bool,
@@ -96,7 +95,6 @@ impl Engine {
             world,
             authenticator,
             table: Table::new(hash.clone()),
-            reservations: Reservations::new(hash.clone()),
             timers: Timers::new(),
             hash,
             draining: false,

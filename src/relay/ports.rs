@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
 use super::address::{Family, PeerAddr, RelayAddr};
+use super::reservation::Reservations;
 use super::route::ShardId;
 use super::world::Random;
 
@@ -36,6 +37,7 @@ pub struct RelayPool {
     addresses: Vec<RelayAddress>,
     first: u16,
     last: u16,
+    reservations: Reservations,
 }
 
 impl RelayPool {
@@ -52,7 +54,7 @@ impl RelayPool {
                 used: AtomicU32::new(0),
             })
             .collect();
-        Self { addresses, first: *ports.start(), last: *ports.end() }
+        Self { addresses, first: *ports.start(), last: *ports.end(), reservations: Reservations::default() }
     }
 
     /// Whether relays of this family can be had at all.
@@ -96,6 +98,18 @@ impl RelayPool {
         if holder.swap(0, Relaxed) != 0 {
             address.used.fetch_sub(1, Relaxed);
         }
+    }
+
+    /// A claimed port is another shard's from now on.
+    pub(super) fn pass_on(&self, claim: Claim, shard: ShardId) {
+        let address = &self.addresses[usize::from(claim.address)];
+        let holder = &address.holders[usize::from(claim.port - self.first)];
+        holder.store(shard.0.saturating_add(1), Relaxed);
+    }
+
+    /// Ports held for a second allocation.
+    pub(super) const fn reservations(&self) -> &Reservations {
+        &self.reservations
     }
 
     /// What the socket of a claim is bound to.

@@ -1,16 +1,16 @@
 //! Ports held for a second allocation (EVEN-PORT with R, RESERVATION-TOKEN;
-//! RFC 8656 §7.2).
+//! RFC 8656 §7.2). They are shared by all shards, because the second allocation
+//! may come in at another one; only Allocate and the end of a hold lock them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use super::engine::{Engine, Timer};
 use super::ports::Claim;
 use super::time::Instant;
-use super::timers::TimerId;
 
 /// How long a port is held (RFC 8656 §7.2: at least 30 s).
 const HOLD: Duration = Duration::from_secs(30);
@@ -24,16 +24,27 @@ pub(super) struct Reservation {
     /// Only this name may redeem the token (B-030).
     pub(super) username: Arc<str>,
     pub(super) user: Arc<str>,
-    timer: TimerId,
 }
 
 /// Bounded by the ports there are and by the quota of their users.
-#[derive(Debug)]
-pub(super) struct Reservations(HashMap<Token, Reservation, FixedState>);
+#[derive(Debug, Default)]
+pub(super) struct Reservations(Mutex<HashMap<Token, Reservation, RandomState>>);
 
 impl Reservations {
-    pub(super) fn new(hash: FixedState) -> Self {
-        Self(HashMap::with_hasher(hash))
+    pub(super) fn insert(&self, token: Token, reservation: Reservation) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(token, reservation);
+    }
+
+    pub(super) fn remove_if(
+        &self,
+        token: Token,
+        condition: impl FnOnce(&Reservation) -> bool,
+    ) -> Option<Reservation> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !condition(held.get(&token)?) {
+            return None;
+        }
+        held.remove(&token)
     }
 }
 
@@ -47,26 +58,25 @@ impl Engine {
     ) -> Token {
         let mut token = [0; 8];
         self.world.random.fill(&mut token);
-        let timer = self.timers.insert(now + HOLD, Timer::Reservation(token));
-        let reservation =
-            Reservation { claim, username: Arc::clone(username), user: Arc::clone(user), timer };
-        self.reservations.0.insert(token, reservation);
+        let reservation = Reservation { claim, username: Arc::clone(username), user: Arc::clone(user) };
+        self.world.pool.reservations().insert(token, reservation);
+        // Whichever shard redeems it: the timer then finds nothing.
+        self.timers.insert(now + HOLD, Timer::Reservation(token));
         token
     }
 
-    /// Takes a port out of its hold, for the user it is held for.
+    /// Takes a port out of its hold for the user it is held for; it is this
+    /// shard's from now on.
     pub(super) fn redeem(&mut self, token: Token, username: &str) -> Option<Reservation> {
-        if *self.reservations.0.get(&token)?.username != *username {
-            return None;
-        }
-        let reservation = self.reservations.0.remove(&token)?;
-        self.timers.cancel(reservation.timer);
+        let pool = &self.world.pool;
+        let reservation = pool.reservations().remove_if(token, |held| *held.username == *username)?;
+        pool.pass_on(reservation.claim, self.shard);
         Some(reservation)
     }
 
-    /// Nobody came for it.
+    /// The time of a hold is over.
     pub(super) fn end_reservation(&mut self, token: Token) {
-        if let Some(reservation) = self.reservations.0.remove(&token) {
+        if let Some(reservation) = self.world.pool.reservations().remove_if(token, |_| true) {
             self.world.pool.release(reservation.claim);
             self.world.quota.release(&reservation.user);
         }

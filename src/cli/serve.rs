@@ -1,0 +1,187 @@
+//! `floe serve`: load, log, start, say how to use it, wait for a signal, drain.
+
+use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::banner::{Banner, banner};
+use super::sources::SourceArgs;
+use super::{Failure, logging, say};
+use crate::config::{Loaded, load};
+use crate::server::{self, Running, StartError};
+
+/// Threads for what is off the packet path: HTTP, signals.
+const SIDE_THREADS: usize = 2;
+
+/// `floe serve …`
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) sources: SourceArgs,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let loaded = load(&args.sources.sources())?;
+    let log = logging::start(&loaded.config.log)?;
+    for warning in &loaded.warnings {
+        tracing::warn!(origin = %warning.origin, "{}", warning.message);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(SIDE_THREADS)
+        .thread_name("side")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
+    runtime.block_on(serve(&loaded, log.lost()))
+}
+
+async fn serve(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<(), Failure> {
+    // Before anything is open, so that no signal finds the default action.
+    let mut signals =
+        Signals::new().map_err(|error| Failure::Failed(format!("cannot wait for signals: {error}")))?;
+    let mut running = server::start(loaded, lost_log_lines).map_err(|error| match error {
+        StartError::Configuration(text) => Failure::Wrong(text),
+        StartError::System(text) => Failure::Failed(text),
+    })?;
+    say(&told(&running, loaded));
+
+    let stop = tokio::select! {
+        stop = signals.next() => stop,
+        part = running.failure() => {
+            running.stop().await;
+            return Err(Failure::Failed(part));
+        }
+    };
+    let timeout = match stop {
+        Stop::Interrupt if at_a_terminal() => Duration::ZERO,
+        Stop::Interrupt | Stop::Terminate => Duration::from_secs(loaded.config.drain_timeout.into()),
+    };
+    tracing::info!(signal = stop.name(), timeout = timeout.as_secs(), "draining");
+    running.drain().await;
+    let ending = drained(running.idle(), signals.next(), timeout).await;
+    tracing::info!(because = ending.name(), "stopping");
+    // Whoever asks yet again does not wait for the shards either.
+    tokio::select! {
+        () = running.stop() => {}
+        _ = signals.next() => {}
+    }
+    Ok(())
+}
+
+fn told(running: &Running, loaded: &Loaded) -> String {
+    banner(&Banner {
+        version: env!("CARGO_PKG_VERSION"),
+        realm: &loaded.config.realm,
+        listeners: running.listeners(),
+        relays: running.relays(),
+        ports: loaded.config.relay.ports,
+        urls: running.urls(),
+        access: running.access(),
+        admin: running.admin(),
+        warnings: running.warnings(),
+    })
+}
+
+fn at_a_terminal() -> bool {
+    io::stdin().is_terminal() || io::stderr().is_terminal()
+}
+
+/// A wish to stop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stop {
+    Interrupt,
+    Terminate,
+}
+
+impl Stop {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+        }
+    }
+}
+
+/// The signals that end a server.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> Stop {
+        tokio::select! {
+            _ = self.interrupt.recv() => Stop::Interrupt,
+            _ = self.terminate.recv() => Stop::Terminate,
+        }
+    }
+}
+
+/// Why a drain is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ending {
+    Idle,
+    Signalled,
+    TimedOut,
+}
+
+impl Ending {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "the last allocation is gone",
+            Self::Signalled => "a second signal",
+            Self::TimedOut => "drain-timeout is over",
+        }
+    }
+}
+
+/// Waits until the last allocation is gone, a second signal comes, or
+/// `timeout` is over (DESIGN.md §5.13).
+async fn drained(
+    idle: impl Future<Output = ()>,
+    again: impl Future<Output = Stop>,
+    timeout: Duration,
+) -> Ending {
+    tokio::select! {
+        biased;
+        () = idle => Ending::Idle,
+        _ = again => Ending::Signalled,
+        () = tokio::time::sleep(timeout) => Ending::TimedOut,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    fn wait(idle: impl Future<Output = ()>, again: impl Future<Output = Stop>, timeout: Duration) -> Ending {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(drained(idle, again, timeout))
+    }
+
+    #[test]
+    fn a_drain_ends_with_the_last_allocation() {
+        assert_eq!(wait(ready(()), pending(), LONG), Ending::Idle);
+    }
+
+    #[test]
+    fn a_second_signal_ends_a_drain_at_once() {
+        assert_eq!(wait(pending(), ready(Stop::Terminate), LONG), Ending::Signalled);
+    }
+
+    #[test]
+    fn a_drain_ends_with_its_timeout() {
+        assert_eq!(wait(pending(), pending(), Duration::ZERO), Ending::TimedOut);
+    }
+}

@@ -1,0 +1,248 @@
+//! Opens every listening socket of the process, and says clearly why one can't
+//! be had. An address is first proven free by a bind without `SO_REUSEPORT`: a
+//! second floe, or any program with that option, would otherwise join silently
+//! and take a share of the packets.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::udp;
+
+/// Connections the kernel holds for a shard that has not accepted them yet.
+const BACKLOG: i32 = 1024;
+
+/// Tries for a port of the kernel's choice (configured as 0): another program
+/// may take it between the proof and the real bind.
+const FREE_PORT_TRIES: usize = 8;
+
+/// An address to listen on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Listener {
+    /// Port 0 is any free one, the same for all shards.
+    pub address: SocketAddr,
+    /// False for an address that nobody configured: when the host lacks its
+    /// family it is left out, with a warning.
+    pub required: bool,
+}
+
+/// Why a server could not be opened. Its text names the configuration key and
+/// says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// An address that can't be had.
+    #[error("{key}: {} {cause}", Shown(*address))]
+    Address {
+        /// `listen.udp`, `listen.tcp` or `relay.addresses`.
+        key: &'static str,
+        /// As configured; port 0 when the key has none.
+        address: SocketAddr,
+        /// What is wrong with it.
+        cause: Cause,
+    },
+    /// No listener at all is configured or possible.
+    #[error("listen.udp, listen.tcp: no address to listen on; give at least one")]
+    NoListener,
+    /// The system refuses something else a server needs.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+/// What is wrong with an address.
+#[derive(Debug)]
+pub enum Cause {
+    /// EADDRINUSE.
+    Taken,
+    /// EADDRNOTAVAIL.
+    NotLocal,
+    /// EACCES, EPERM.
+    Permission,
+    /// EAFNOSUPPORT.
+    NoFamily,
+    /// Twice in one list.
+    Repeated,
+    /// Anything else.
+    Other(io::Error),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Taken => f.write_str(
+                "is taken by another program (a floe or another TURN server that runs already?); \
+                 stop that one, or give another port here",
+            ),
+            Self::NotLocal => f.write_str(
+                "is not an address of this host; give one that it has \
+                 (`ip address` lists them), or 0.0.0.0 or [::] to listen on all",
+            ),
+            Self::Permission => f.write_str(
+                "may not be used by this user; give a port above 1023, \
+                 or grant the capability CAP_NET_BIND_SERVICE",
+            ),
+            Self::NoFamily => f.write_str("is of an address family that this host does not have; remove it"),
+            Self::Repeated => f.write_str("is listed twice; remove one"),
+            Self::Other(error) => write!(f, "can't be used: {error}"),
+        }
+    }
+}
+
+impl From<io::Error> for Cause {
+    fn from(error: io::Error) -> Self {
+        match Errno::from_io_error(&error) {
+            Some(Errno::ADDRINUSE) => Self::Taken,
+            Some(Errno::ADDRNOTAVAIL) => Self::NotLocal,
+            Some(Errno::ACCESS | Errno::PERM) => Self::Permission,
+            Some(Errno::AFNOSUPPORT) => Self::NoFamily,
+            _ => Self::Other(error),
+        }
+    }
+}
+
+/// An address as the configuration has it: relay addresses have no port there.
+struct Shown(SocketAddr);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.port() == 0 { self.0.ip().fmt(f) } else { self.0.fmt(f) }
+    }
+}
+
+/// The listening sockets of one shard.
+#[derive(Debug, Default)]
+pub(super) struct Sockets {
+    pub udp: Vec<udp::Socket>,
+    pub tcp: Vec<TcpListener>,
+}
+
+/// Opens all listeners for so many shards. Every address is proven free before
+/// the first one is opened for good.
+pub(super) fn open(
+    udp: &[Listener],
+    tcp: &[Listener],
+    shards: usize,
+    buffer: usize,
+) -> Result<Vec<Sockets>, BindError> {
+    let open_udp = |address: SocketAddr, reuse_port| {
+        // A socket bound to one address needs no telling which it was asked at.
+        let packet_info = address.ip().is_unspecified();
+        udp::Socket::bind(address, &udp::Options { reuse_port, buffer, packet_info })
+    };
+    let udp = prove("listen.udp", udp, |address| open_udp(address, false).map(drop))?;
+    let tcp = prove("listen.tcp", tcp, |address| bind_tcp(address, false).map(drop))?;
+    if udp.is_empty() && tcp.is_empty() {
+        return Err(BindError::NoListener);
+    }
+    let mut sockets = Vec::new();
+    sockets.resize_with(shards, Sockets::default);
+    for &proven in &udp {
+        let opened = open_for_all("listen.udp", proven, shards, open_udp, udp::Socket::local_addr)?;
+        sockets.iter_mut().zip(opened).for_each(|(shard, socket)| shard.udp.push(socket));
+    }
+    for &proven in &tcp {
+        let opened = open_for_all("listen.tcp", proven, shards, listen_tcp, TcpListener::local_addr)?;
+        sockets.iter_mut().zip(opened).for_each(|(shard, listener)| shard.tcp.push(listener));
+    }
+    Ok(sockets)
+}
+
+/// Proves that relays can be bound to each address.
+pub(super) fn prove_relay_addresses(addresses: impl Iterator<Item = IpAddr>) -> Result<(), BindError> {
+    for ip in addresses {
+        let address = SocketAddr::new(ip, 0);
+        udp::Socket::bind(address, &udp::Options::default()).map_err(|error| BindError::Address {
+            key: "relay.addresses",
+            address,
+            cause: error.into(),
+        })?;
+    }
+    Ok(())
+}
+
+/// Binds each address once, alone, and lets it go again. Leaves out what is not
+/// required and of a family the host lacks.
+fn prove(
+    key: &'static str,
+    listeners: &[Listener],
+    bind_alone: impl Fn(SocketAddr) -> io::Result<()>,
+) -> Result<Vec<SocketAddr>, BindError> {
+    let mut proven = Vec::with_capacity(listeners.len());
+    for (at, listener) in listeners.iter().enumerate() {
+        let address = listener.address;
+        if address.port() != 0 && listeners[..at].iter().any(|other| other.address == address) {
+            return Err(BindError::Address { key, address, cause: Cause::Repeated });
+        }
+        match bind_alone(address) {
+            Ok(()) => proven.push(address),
+            Err(error) => match Cause::from(error) {
+                Cause::NoFamily | Cause::NotLocal if !listener.required => {
+                    tracing::warn!(key, %address, "this host lacks the address family: not listening there");
+                }
+                cause => return Err(BindError::Address { key, address, cause }),
+            },
+        }
+    }
+    Ok(proven)
+}
+
+/// One socket for each shard, all at one port.
+fn open_for_all<S>(
+    key: &'static str,
+    address: SocketAddr,
+    shards: usize,
+    bind: impl Fn(SocketAddr, bool) -> io::Result<S>,
+    local: impl Fn(&S) -> io::Result<SocketAddr>,
+) -> Result<Vec<S>, BindError> {
+    let attempt = || {
+        let mut shared = address;
+        if address.port() == 0 {
+            // Not with SO_REUSEPORT: the kernel might choose a port that
+            // another program shares.
+            shared = local(&bind(address, false)?)?;
+        }
+        (0..shards).map(|_| bind(shared, true)).collect::<io::Result<Vec<S>>>()
+    };
+    let tries = if address.port() == 0 { FREE_PORT_TRIES } else { 1 };
+    let mut result = attempt();
+    for _ in 1..tries {
+        match &result {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => result = attempt(),
+            _ => break,
+        }
+    }
+    result.map_err(|error| BindError::Address { key, address, cause: error.into() })
+}
+
+fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Connections of an earlier run that linger in TIME_WAIT are no obstacle.
+    socket.set_reuse_address(true)?;
+    if reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn listen_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
+    let socket = bind_tcp(address, reuse_port)?;
+    if reuse_port {
+        socket.listen(BACKLOG)?;
+    }
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+#[path = "bind_test.rs"]
+mod tests;

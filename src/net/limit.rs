@@ -1,0 +1,113 @@
+//! How many TCP connections one address may have open, over all shards. Asked
+//! at accept and close only, so a lock does no harm.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Counts open connections by IPv4 address or IPv6 /64.
+#[derive(Debug)]
+pub(super) struct ConnectionLimit {
+    /// 0 is no limit.
+    max: u32,
+    open: Mutex<HashMap<IpAddr, u32, foldhash::fast::RandomState>>,
+}
+
+impl ConnectionLimit {
+    pub(super) fn new(max: u32) -> Self {
+        Self { max, open: Mutex::default() }
+    }
+
+    /// One connection more from `ip`; `None` when it has its fill.
+    pub(super) fn enter(self: &Arc<Self>, ip: IpAddr) -> Option<Permit> {
+        if self.max == 0 {
+            return Some(Permit { limit: None, source: ip });
+        }
+        let source = source(ip);
+        let mut open = self.lock();
+        let count = open.entry(source).or_default();
+        if *count >= self.max {
+            return None;
+        }
+        *count += 1;
+        Some(Permit { limit: Some(Arc::clone(self)), source })
+    }
+
+    /// The map is whole between any two statements above, so a poisoned lock
+    /// is as good as another.
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, u32, foldhash::fast::RandomState>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An open connection's place; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Permit {
+    limit: Option<Arc<ConnectionLimit>>,
+    source: IpAddr,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let Some(limit) = &self.limit else { return };
+        let mut open = limit.lock();
+        if let Some(count) = open.get_mut(&self.source) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.source);
+            }
+        }
+    }
+}
+
+/// What counts as one source: a whole /64 is one subscriber's to choose from.
+fn source(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => IpAddr::V4(ip),
+        IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_address_gets_its_limit_and_places_come_back() {
+        let limit = Arc::new(ConnectionLimit::new(2));
+        let first = limit.enter(ip("192.0.2.1")).unwrap();
+        let _second = limit.enter(ip("::ffff:192.0.2.1")).unwrap();
+        assert!(limit.enter(ip("192.0.2.1")).is_none());
+        assert!(limit.enter(ip("192.0.2.2")).is_some(), "another address has its own count");
+        drop(first);
+        assert!(limit.enter(ip("192.0.2.1")).is_some());
+    }
+
+    #[test]
+    fn ipv6_counts_by_its_64() {
+        let limit = Arc::new(ConnectionLimit::new(1));
+        let _first = limit.enter(ip("2001:db8::1")).unwrap();
+        assert!(limit.enter(ip("2001:db8::ffff:2")).is_none());
+        assert!(limit.enter(ip("2001:db8:0:1::1")).is_some());
+    }
+
+    #[test]
+    fn nothing_is_kept_of_addresses_that_left() {
+        let limit = Arc::new(ConnectionLimit::new(1));
+        for last in 0..=255 {
+            drop(limit.enter(IpAddr::from([192, 0, 2, last])).unwrap());
+        }
+        assert!(limit.lock().is_empty());
+    }
+
+    #[test]
+    fn zero_is_no_limit() {
+        let limit = Arc::new(ConnectionLimit::new(0));
+        let all: Vec<_> = (0..5000).map(|_| limit.enter(ip("192.0.2.1"))).collect();
+        assert!(all.iter().all(Option::is_some));
+    }
+}

@@ -1,0 +1,63 @@
+//! The task of one UDP listener: reads batches and hands each datagram to the
+//! engine.
+
+use std::io;
+use std::rc::Rc;
+
+use super::thread::{Common, watch};
+use super::udp::{BATCH, Socket};
+use crate::relay::{ClientAddr, ClientPath, DropReason, FiveTuple, Link, ServerAddr, Transport};
+
+/// Batches read before other tasks get their turn.
+const BATCHES_A_TURN: usize = 4;
+
+/// Serves the listener that is number `link` of its shard.
+pub(super) async fn serve(common: Rc<Common>, link: u32) -> io::Result<()> {
+    let socket = match common.shard.borrow().listeners.get(link as usize) {
+        Some(listener) => watch(Rc::clone(&listener.socket))?,
+        None => return Ok(()),
+    };
+    let server = common.shard.borrow().listeners[link as usize].local;
+    let read = |socket: &Socket| read_batch(&common, socket, Link(link), ServerAddr::new(server));
+    loop {
+        let mut guard = socket.readable().await?;
+        if (0..BATCHES_A_TURN).all(|_| read(socket.get_ref())) {
+            drop(guard);
+            tokio::task::yield_now().await;
+        } else {
+            guard.clear_ready();
+        }
+    }
+}
+
+/// Reads and handles one batch. False when the socket is empty for certain: a
+/// batch that is not full proves it without another read.
+fn read_batch(common: &Common, socket: &Socket, link: Link, server: ServerAddr) -> bool {
+    let received = &mut common.received.borrow_mut()[0];
+    let count = match socket.recv(received) {
+        Ok(count) => count,
+        Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+    };
+    let shard = &mut *common.shard.borrow_mut();
+    let now = shard.clock.now();
+    let flow = Transport::Udp.index();
+    for at in 0..count {
+        let (meta, bytes) = received.packet(at);
+        shard.counters.client_in[flow].count(bytes.len());
+        if meta.truncated {
+            shard.counters.dropped(DropReason::TooLarge);
+            continue;
+        }
+        let asked = meta.to.map_or(server.ip(), |ip| ip);
+        let five_tuple = FiveTuple {
+            client: ClientAddr::new(meta.from),
+            server: ServerAddr::new((asked, server.port()).into()),
+            transport: Transport::Udp,
+        };
+        if shard.client(now, ClientPath { link, five_tuple }, at, bytes) {
+            shard.settle(now, |packet| received.bytes(packet));
+        }
+    }
+    shard.flush(now, |packet| received.bytes(packet));
+    count == BATCH
+}

@@ -1,0 +1,213 @@
+//! The relay sockets of one shard. They have no task of their own: one
+//! level-triggered epoll set holds them all and is itself one descriptor of the
+//! shard's runtime, so that an allocation costs a socket and a table entry.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+
+use super::seldom::Seldom;
+use super::thread::{Common, watch};
+use super::udp::{self, BATCH};
+use crate::relay::{DropReason, Family, Outcome, PeerAddr, RelayId};
+
+/// Sockets read in one turn.
+const EVENTS: usize = 256;
+
+/// Most bytes that a relay socket's buffers are asked to hold; there may be
+/// thousands.
+const MAX_BUFFER: usize = 1024 * 1024;
+
+/// Reads every relay socket of a shard.
+pub(super) async fn serve(common: Rc<Common>) -> io::Result<()> {
+    let set = watch(common.shard.borrow().relays.descriptor())?;
+    COMMON.set(Some(common.clone()));
+    let mut events = Vec::new();
+    loop {
+        let mut guard = set.readable().await?;
+        if read_ready(&common, &mut events) {
+            drop(guard);
+            tokio::task::yield_now().await;
+        } else {
+            // The set tells of a packet that comes from now on, though its
+            // socket is still on the set's own list.
+            guard.clear_ready();
+        }
+    }
+}
+
+thread_local! { static COMMON: std::cell::RefCell<Option<Rc<Common>>> = Default::default(); }
+fn one(common: &Common, relay: RelayId, socket: &udp::Socket) -> bool {
+    let received = &mut common.received.borrow_mut()[0];
+    let Ok(count) = socket.recv(received) else { return false };
+    let shard = &mut *common.shard.borrow_mut();
+    let now = shard.clock.now();
+    for packet in 0..count {
+        let (meta, bytes) = received.packet(packet);
+        shard.counters.peer_in[0].count(bytes.len());
+        if shard.peer(now, relay, PeerAddr::new(meta.from), packet, bytes) {
+            shard.settle(now, |packet| received.bytes(packet));
+        }
+    }
+    shard.flush(now, |packet| received.bytes(packet));
+    count == BATCH
+}
+
+/// Reads one batch from each ready socket, several sockets between two sends,
+/// so that packets for one client leave together. False when all are empty.
+fn read_ready(common: &Common, events: &mut Vec<epoll::Event>) -> bool {
+    let received = &mut *common.received.borrow_mut();
+    let shard = &mut *common.shard.borrow_mut();
+    shard.relays.poll(events);
+    let mut more = events.len() == events.capacity();
+    for some in events.chunks(received.len()) {
+        let now = shard.clock.now();
+        for (at, event) in some.iter().enumerate() {
+            let Some((relay, socket)) = shard.relays.at(event) else { continue };
+            let count = match socket.recv(&mut received[at]) {
+                Ok(count) => count,
+                Err(error) => {
+                    more |= error.kind() != io::ErrorKind::WouldBlock;
+                    continue;
+                }
+            };
+            more |= count == BATCH;
+            for packet in 0..count {
+                let (meta, bytes) = received[at].packet(packet);
+                shard.counters.peer_in[relay.family.index()].count(bytes.len());
+                if meta.truncated {
+                    shard.counters.dropped(DropReason::TooLarge);
+                    continue;
+                }
+                if shard.peer(now, relay, PeerAddr::new(meta.from), at * BATCH + packet, bytes) {
+                    shard.settle(now, |packet| received[packet / BATCH].bytes(packet % BATCH));
+                }
+            }
+        }
+        shard.flush(now, |packet| received[packet / BATCH].bytes(packet % BATCH));
+    }
+    more
+}
+
+/// All relay sockets of a shard.
+#[derive(Debug)]
+pub(super) struct Relays {
+    epoll: Rc<OwnedFd>,
+    /// By [`place`]; the engine reuses its indices, so the table is dense.
+    sockets: Vec<Option<Relay>>,
+    options: udp::Options,
+    complaints: Seldom,
+}
+
+#[derive(Debug)]
+struct Relay {
+    id: RelayId,
+    socket: Rc<udp::Socket>,
+    task: Option<tokio::task::JoinHandle<()>>,
+}
+
+/// Where a relay is in the table.
+fn place(id: RelayId) -> usize {
+    id.allocation.index as usize * Family::BOTH.len() + id.family.index()
+}
+
+impl Relays {
+    /// None yet. `buffer` is what each socket asks for, at most 1 MiB of it.
+    pub(super) fn new(buffer: usize) -> io::Result<Self> {
+        let epoll = Rc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
+        let options = udp::Options { buffer: buffer.min(MAX_BUFFER), ..udp::Options::default() };
+        Ok(Self { epoll, sockets: Vec::new(), options, complaints: Seldom::default() })
+    }
+
+    /// Opens a socket at exactly `local`.
+    pub(super) fn open(&mut self, id: RelayId, local: SocketAddr) -> Outcome {
+        let at = place(id);
+        let socket = udp::Socket::bind(local, &self.options).and_then(|socket| {
+            let token = epoll::EventData::new_u64(at as u64);
+            if std::env::var_os("ASYNCFD").is_none() {
+                epoll::add(&*self.epoll, &socket, token, epoll::EventFlags::IN)?;
+            }
+            Ok(socket)
+        });
+        match socket {
+            Ok(socket) => {
+                if self.sockets.len() <= at {
+                    self.sockets.resize_with(at + 1, || None);
+                }
+                self.sockets[at] = {
+                    let socket = Rc::new(socket);
+                    let task = std::env::var_os("ASYNCFD").map(|_| {
+                        let common = COMMON.with_borrow(|c| c.clone().unwrap());
+                        let fd = watch(Rc::clone(&socket)).unwrap();
+                        tokio::task::spawn_local(async move {
+                            loop {
+                                let mut guard = fd.readable().await.unwrap();
+                                if one(&common, id, fd.get_ref()) {
+                                    drop(guard);
+                                    tokio::task::yield_now().await
+                                } else {
+                                    guard.clear_ready()
+                                }
+                            }
+                        })
+                    });
+                    Some(Relay { id, socket, task })
+                };
+                Outcome::Bound
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Outcome::PortTaken,
+            Err(error) => {
+                if let Some(unsaid) = self.complaints.say() {
+                    tracing::warn!(target: "floe::net", %local, %error, unsaid, "no relay socket");
+                }
+                Outcome::Failed
+            }
+        }
+    }
+
+    /// Closes a socket, which takes it out of the epoll set too.
+    pub(super) fn close(&mut self, id: RelayId) {
+        if let Some(entry) = self.sockets.get_mut(place(id))
+            && entry.as_ref().is_some_and(|relay| relay.id == id)
+        {
+            if let Some(t) = entry.take().and_then(|e| e.task) {
+                t.abort()
+            }
+        }
+    }
+
+    /// The socket of a relay that is open.
+    pub(super) fn get(&self, id: RelayId) -> Option<&udp::Socket> {
+        self.sockets.get(place(id))?.as_ref().filter(|relay| relay.id == id).map(|relay| &*relay.socket)
+    }
+
+    /// The socket behind an event; `None` when it was closed meanwhile.
+    pub(super) fn at(&self, event: &epoll::Event) -> Option<(RelayId, &udp::Socket)> {
+        let data = event.data;
+        let at = usize::try_from(data.u64()).ok()?;
+        let relay = self.sockets.get(at)?.as_ref()?;
+        Some((relay.id, &relay.socket))
+    }
+
+    /// Which sockets have something to read, at most 256 of them.
+    pub(super) fn poll(&self, events: &mut Vec<epoll::Event>) {
+        events.clear();
+        events.reserve_exact(EVENTS);
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        match epoll::wait(&*self.epoll, spare_capacity(events), Some(&now)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            // Only a wrong descriptor or pointer could be the cause.
+            Err(error) => tracing::error!(target: "floe::net", %error, "epoll"),
+        }
+    }
+
+    /// For the runtime to watch.
+    pub(super) fn descriptor(&self) -> Rc<OwnedFd> {
+        Rc::clone(&self.epoll)
+    }
+}

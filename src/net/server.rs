@@ -1,0 +1,336 @@
+//! A whole server: its plan, the sockets that are opened for it, and the
+//! threads that serve them.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::bind::{self, BindError, Listener, Sockets};
+use super::clock::Clock;
+use super::limit::ConnectionLimit;
+use super::random::OsRandom;
+use super::ring;
+use super::shard::Neighbour;
+use super::thread::{self, Command, Parts};
+use crate::relay::counters::Counters;
+use crate::relay::ports::RelayPool;
+use crate::relay::world::{PeerPolicy, Quota, Throttle, Users};
+use crate::relay::{AllocationSummary, Settings, ShardId, Transport, World};
+
+/// A shard's number plus one is kept in a byte by the relay pool.
+const MAX_SHARDS: usize = 254;
+
+/// Bytes of all rings that end at one shard, as long as the smallest allows.
+const RING_BYTES: usize = 4 * 1024 * 1024;
+
+/// Largest of them.
+const MAX_RING: usize = 1024 * 1024;
+
+/// Commands that a shard has not got to yet.
+const COMMANDS: usize = 16;
+
+/// Everything that a server is made from.
+pub struct Plan {
+    /// `listen.udp`
+    pub udp: Vec<Listener>,
+    /// `listen.tcp`
+    pub tcp: Vec<Listener>,
+    /// `listen.shards`: 0 is one per usable core; at most 254.
+    pub shards: usize,
+    /// `listen.socket-buffer`: bytes asked for, each way.
+    pub socket_buffer: usize,
+    /// `limits.tcp-connections-per-address`: 0 is no limit.
+    pub connections_per_address: u32,
+    /// Relay addresses and ports.
+    pub pool: Arc<RelayPool>,
+    /// How the engines behave.
+    pub settings: Settings,
+    /// Who may allocate.
+    pub users: Arc<dyn Users>,
+    /// Where they may relay to; made once the listeners have their ports, since
+    /// those are no one's to relay to.
+    pub peers: PeerPolicyOf,
+    /// How many allocations.
+    pub quota: Arc<dyn Quota>,
+    /// How many unauthenticated answers.
+    pub throttle: Arc<dyn Throttle>,
+}
+
+/// Makes the peer policy of a server with these listeners.
+pub type PeerPolicyOf = Box<dyn FnOnce(&[(Transport, SocketAddr)]) -> Arc<dyn PeerPolicy>>;
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { udp, tcp, shards, .. } = self;
+        f.debug_struct("Plan").field("udp", udp).field("tcp", tcp).field("shards", shards).finish()
+    }
+}
+
+/// Cores this process may use: its affinity and its cgroup's quota (rounded
+/// down, at least 1) are honoured.
+pub fn usable_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// A server whose sockets are open and which serves nobody yet.
+pub struct Server {
+    handle: Handle,
+    parts: Vec<Parts>,
+}
+
+impl Server {
+    /// Opens everything.
+    pub fn bind(plan: Plan) -> Result<Self, BindError> {
+        let shards = if plan.shards == 0 { usable_cores() } else { plan.shards }.clamp(1, MAX_SHARDS);
+        bind::prove_relay_addresses(plan.pool.usage().map(|(local, ..)| local))?;
+        let sockets = bind::open(&plan.udp, &plan.tcp, shards, plan.socket_buffer)?;
+        let system = |what| move |source| BindError::System { what, source };
+        let clock = Clock::start();
+        let limit = Arc::new(ConnectionLimit::new(plan.connections_per_address));
+        let listeners = listeners(&sockets).map_err(system("read the address of a socket"))?;
+        let buffers = sockets.first().and_then(|shard| shard.udp.first()).map(|socket| socket.buffers());
+        let buffers = buffers.transpose().map_err(system("read the buffer size of a socket"))?;
+        let peers = (plan.peers)(&listeners);
+        let mut handle = Inner { clock, listeners, buffers, counters: Vec::new(), commands: Vec::new() };
+        let mut parts = Vec::with_capacity(shards);
+        for (id, (sockets, crossing)) in (0u8..).zip(sockets.into_iter().zip(crossings(shards))) {
+            let counters = Arc::new(Counters::default());
+            let (commands, receiver) = mpsc::channel(COMMANDS);
+            handle.counters.push(Arc::clone(&counters));
+            handle.commands.push(commands);
+            let random = OsRandom::new().map_err(system("get random bytes"))?;
+            let world = World {
+                users: Arc::clone(&plan.users),
+                peers: Arc::clone(&peers),
+                quota: Arc::clone(&plan.quota),
+                throttle: Arc::clone(&plan.throttle),
+                random: Box::new(random),
+                pool: Arc::clone(&plan.pool),
+                counters,
+            };
+            parts.push(Parts {
+                id: ShardId(id),
+                clock,
+                sockets,
+                socket_buffer: plan.socket_buffer,
+                settings: plan.settings.clone(),
+                world,
+                limit: Arc::clone(&limit),
+                neighbours: crossing.neighbours,
+                rings: crossing.rings,
+                wake: crossing.wake,
+                commands: receiver,
+            });
+        }
+        Ok(Self { handle: Handle(Arc::new(handle)), parts })
+    }
+
+    /// For whoever watches the server; good before it is started.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Starts one thread per shard. An error when the system gives no thread;
+    /// those started before it end by themselves.
+    pub fn start(self) -> io::Result<Running> {
+        let (report, ended) = mpsc::unbounded_channel();
+        let mut threads = Vec::with_capacity(self.parts.len());
+        for parts in self.parts {
+            let report = report.clone();
+            let shard = parts.id;
+            threads.push(std::thread::Builder::new().name(format!("shard-{}", shard.0)).spawn(move || {
+                // All that the shard had is gone after a panic; nothing broken
+                // is left to be seen.
+                let result = catch_unwind(AssertUnwindSafe(|| thread::run(parts)))
+                    .unwrap_or_else(|_| Err(io::Error::other("it panicked")))
+                    .map_err(|source| ShardFailed { shard, source });
+                if let Err(failed) = &result {
+                    tracing::error!(target: "floe::net", shard = shard.0, error = %failed.source, "shard failed");
+                }
+                // Nobody waits any more: the process is ending.
+                let _ = report.send(result);
+            })?);
+        }
+        Ok(Running { handle: self.handle, threads, ended })
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Server").field(&self.handle).finish()
+    }
+}
+
+/// A server at work. It stops when this and every [`Handle`] are dropped.
+#[derive(Debug)]
+pub struct Running {
+    handle: Handle,
+    threads: Vec<JoinHandle<()>>,
+    ended: mpsc::UnboundedReceiver<Result<(), ShardFailed>>,
+}
+
+/// A shard ended without being told to. The clients of that shard are cut off,
+/// so the process should log this and exit with an error.
+#[derive(Debug, thiserror::Error)]
+#[error("shard {} failed: {source}", shard.0)]
+pub struct ShardFailed {
+    /// Which.
+    pub shard: ShardId,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl Running {
+    /// To watch and steer the server from anywhere.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Waits until every shard has ended ([`Handle::stop`]), or for the first
+    /// that fails. May be dropped and called again.
+    pub async fn ended(&mut self) -> Result<(), ShardFailed> {
+        // Every thread reports once, then lets go of its end.
+        while let Some(result) = self.ended.recv().await {
+            result?;
+        }
+        for thread in self.threads.drain(..) {
+            // It has reported, so this takes no time, and it can't panic.
+            let _ = thread.join();
+        }
+        Ok(())
+    }
+}
+
+/// Watches and steers a server, from any thread or runtime.
+#[derive(Clone)]
+pub struct Handle(Arc<Inner>);
+
+struct Inner {
+    clock: Clock,
+    listeners: Vec<(Transport, SocketAddr)>,
+    buffers: Option<(usize, usize)>,
+    counters: Vec<Arc<Counters>>,
+    commands: Vec<mpsc::Sender<Command>>,
+}
+
+impl Handle {
+    /// Every listener with its actual port, UDP first.
+    pub fn listeners(&self) -> &[(Transport, SocketAddr)] {
+        &self.0.listeners
+    }
+
+    /// Receive and send buffer that the kernel granted a UDP listener, bytes as
+    /// it counts them; `None` without one.
+    pub fn buffers(&self) -> Option<(usize, usize)> {
+        self.0.buffers
+    }
+
+    /// The counters of each shard.
+    pub fn counters(&self) -> &[Arc<Counters>] {
+        &self.0.counters
+    }
+
+    /// The clock of all shards, to compare their instants with.
+    pub fn clock(&self) -> Clock {
+        self.0.clock
+    }
+
+    /// From now on no new allocations.
+    pub async fn drain(&self) {
+        self.tell(|| Command::Drain).await;
+    }
+
+    /// Waits until no allocation is left; with [`Handle::drain`] before it,
+    /// none comes after.
+    pub async fn drained(&self) {
+        let mut waiting = Vec::new();
+        self.tell(|| {
+            let (reply, answer) = oneshot::channel();
+            waiting.push(answer);
+            Command::Drained(reply)
+        })
+        .await;
+        for answer in waiting {
+            // A shard that has ended has none left either.
+            let _ = answer.await;
+        }
+    }
+
+    /// Every live allocation, by shard.
+    pub async fn sessions(&self) -> Vec<(ShardId, AllocationSummary)> {
+        let mut answers = Vec::new();
+        self.tell(|| {
+            let (reply, answer) = oneshot::channel();
+            answers.push(answer);
+            Command::Sessions(reply)
+        })
+        .await;
+        let mut sessions = Vec::new();
+        for (shard, answer) in (0u8..).map(ShardId).zip(answers) {
+            sessions.extend(answer.await.unwrap_or_default().into_iter().map(|summary| (shard, summary)));
+        }
+        sessions
+    }
+
+    /// Ends every allocation and then the shards; [`Running::ended`] tells when
+    /// they have.
+    pub async fn stop(&self) {
+        self.tell(|| Command::Stop).await;
+    }
+
+    async fn tell(&self, mut command: impl FnMut() -> Command) {
+        for shard in &self.0.commands {
+            // A shard that has ended needs no telling.
+            let _ = shard.send(command()).await;
+        }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("listeners", &self.0.listeners).finish_non_exhaustive()
+    }
+}
+
+/// The ends of all rings that are one shard's.
+struct Crossing {
+    neighbours: Vec<Option<Neighbour>>,
+    rings: Vec<ring::Receiver>,
+    wake: Arc<Notify>,
+}
+
+/// A ring from every shard to every other one.
+fn crossings(shards: usize) -> Vec<Crossing> {
+    let bytes = (RING_BYTES / shards).min(MAX_RING);
+    let mut all: Vec<Crossing> = (0..shards)
+        .map(|_| Crossing { neighbours: Vec::new(), rings: Vec::new(), wake: Arc::default() })
+        .collect();
+    for from in 0..shards {
+        for to in 0..shards {
+            let neighbour = (from != to).then(|| {
+                let (sender, receiver) = ring::ring(bytes);
+                all[to].rings.push(receiver);
+                Neighbour { ring: sender, wake: Arc::clone(&all[to].wake), written: false }
+            });
+            all[from].neighbours.push(neighbour);
+        }
+    }
+    all
+}
+
+/// The actual addresses, those of the first shard standing for all.
+fn listeners(sockets: &[Sockets]) -> io::Result<Vec<(Transport, SocketAddr)>> {
+    let Some(first) = sockets.first() else { return Ok(Vec::new()) };
+    let udp = first.udp.iter().map(|socket| Ok((Transport::Udp, socket.local_addr()?)));
+    let tcp = first.tcp.iter().map(|listener| Ok((Transport::Tcp, listener.local_addr()?)));
+    udp.chain(tcp).collect()
+}
+
+#[cfg(test)]
+#[path = "server_test.rs"]
+pub(super) mod tests;

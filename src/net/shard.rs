@@ -1,0 +1,390 @@
+//! The heart of a shard: one engine, and what its routes and effects mean for
+//! the sockets around it. All of a shard's tasks share it on one thread; none
+//! keeps it across an await.
+//!
+//! Every input goes the same way: hand each packet of a batch to the engine and
+//! note the route ([`Shard::client`], [`Shard::peer`], [`Shard::crossed`]), then
+//! send what the routes say, grouped by socket ([`Shard::flush`]).
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use tokio::sync::{Notify, oneshot};
+
+use super::clock::Clock;
+use super::connections::{Connections, Slot, Tenure};
+use super::relays::Relays;
+use super::ring;
+use super::seldom::Seldom;
+use super::udp::{self, BATCH, Datagram};
+use crate::relay::counters::{Counters, Flow};
+use crate::relay::{
+    AllocationSummary, ClientPath, CloseReason, DropReason, Effect, Engine, Instant, Now, Output, PeerAddr,
+    RelayAddr, RelayId, Route, ShardId, Transport,
+};
+
+/// A UDP listener of this shard.
+#[derive(Debug)]
+pub(super) struct UdpListener {
+    pub socket: Rc<udp::Socket>,
+    pub local: SocketAddr,
+}
+
+/// The way to another shard.
+#[derive(Debug)]
+pub(super) struct Neighbour {
+    pub ring: ring::Sender,
+    /// Wakes its inbox.
+    pub wake: Arc<Notify>,
+    /// Something went into the ring since the last wake.
+    pub written: bool,
+}
+
+/// See the module's head.
+pub(super) struct Shard {
+    pub id: ShardId,
+    pub clock: Clock,
+    pub engine: Engine,
+    pub counters: Arc<Counters>,
+    /// By the number of their [`Link`](crate::relay::Link).
+    pub listeners: Vec<UdpListener>,
+    pub relays: Relays,
+    pub connections: Connections,
+    /// By shard number; `None` at this shard's own.
+    pub neighbours: Vec<Option<Neighbour>>,
+    /// When the timer task wakes, and how to make it look again.
+    pub armed: Option<Instant>,
+    pub timer: Rc<Notify>,
+    /// To be told when no allocation is left.
+    pub waiting: Vec<oneshot::Sender<()>>,
+    pub work: Work,
+}
+
+/// What one batch leaves to be done, and room to do it in; empty in between.
+#[derive(Default)]
+pub(super) struct Work {
+    out: Output,
+    routes: Vec<Routed>,
+    /// Datagrams to send as (socket, place in `routes`).
+    datagrams: Vec<(Out, usize)>,
+    complaints: Seldom,
+}
+
+/// A route, and which packet of the batch its payload is in.
+struct Routed {
+    packet: usize,
+    route: Route,
+}
+
+/// A UDP socket to send from.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Out {
+    Listener(u32),
+    Relay(RelayId),
+}
+
+impl Shard {
+    /// A datagram or frame from a client, the batch's packet number `packet`.
+    /// True when there are effects: then [`Shard::settle`] before the next.
+    pub(super) fn client(&mut self, now: Now, from: ClientPath, packet: usize, bytes: &mut [u8]) -> bool {
+        let route = self.engine.client_datagram(now, from, bytes, &mut self.work.out);
+        self.note(packet, route)
+    }
+
+    /// A datagram from a peer; otherwise like [`Shard::client`].
+    pub(super) fn peer(
+        &mut self,
+        now: Now,
+        relay: RelayId,
+        peer: PeerAddr,
+        packet: usize,
+        bytes: &mut [u8],
+    ) -> bool {
+        let route = self.engine.peer_datagram(now, relay, peer, bytes, &mut self.work.out);
+        self.note(packet, route)
+    }
+
+    /// A packet that another shard routed here; otherwise like [`Shard::client`].
+    pub(super) fn crossed(
+        &mut self,
+        now: Now,
+        to: RelayAddr,
+        from: PeerAddr,
+        packet: usize,
+        bytes: &mut [u8],
+    ) -> bool {
+        let route = self.engine.hairpin_datagram(now, to, from, bytes, &mut self.work.out);
+        self.note(packet, route)
+    }
+
+    /// Sends what waits, then carries out effects. Called in the middle of a
+    /// batch, so that the next packet finds the world as the engine believes it
+    /// is: a closed relay's port is another allocation's to take at once.
+    pub(super) fn settle<'a>(&mut self, now: Now, packet: impl Fn(usize) -> &'a [u8]) {
+        self.send(&packet);
+        self.carry_out(now);
+    }
+
+    /// Ends a batch: everything noted is sent, every effect carried out.
+    pub(super) fn flush<'a>(&mut self, now: Now, packet: impl Fn(usize) -> &'a [u8]) {
+        self.carry_out(now);
+        self.send(&packet);
+        self.connections.write_all();
+        for neighbour in self.neighbours.iter_mut().flatten().filter(|neighbour| neighbour.written) {
+            neighbour.written = false;
+            neighbour.wake.notify_one();
+        }
+        if let Some(at) = self.engine.next_timeout()
+            && self.armed.is_none_or(|armed| at < armed)
+        {
+            self.armed = Some(at);
+            self.timer.notify_one();
+        }
+    }
+
+    /// Lets the engine end what has had its time.
+    pub(super) fn expire(&mut self, now: Now) {
+        self.engine.expire(now, &mut self.work.out);
+        self.flush(now, |_| &[]);
+    }
+
+    /// A client's connection is gone.
+    pub(super) fn client_gone(&mut self, now: Now, path: ClientPath) {
+        self.engine.client_gone(now, path.five_tuple, &mut self.work.out);
+        self.flush(now, |_| &[]);
+    }
+
+    /// Ends every allocation.
+    pub(super) fn close_all(&mut self, now: Now) {
+        self.engine.close_all(now, &mut self.work.out);
+        self.flush(now, |_| &[]);
+    }
+
+    fn note(&mut self, packet: usize, route: Route) -> bool {
+        if !matches!(route, Route::Nothing | Route::Drop(_)) {
+            self.work.routes.push(Routed { packet, route });
+        }
+        !self.work.out.effects.is_empty()
+    }
+
+    fn carry_out(&mut self, now: Now) {
+        while !self.work.out.effects.is_empty() {
+            for effect in std::mem::take(&mut self.work.out.effects) {
+                match effect {
+                    Effect::BindRelay { id, relay, local } => {
+                        let outcome = self.relays.open(relay, local);
+                        let route = self.engine.complete(now, id, outcome, &mut self.work.out);
+                        self.note(0, route);
+                    }
+                    Effect::CloseRelay { relay } => self.relays.close(relay),
+                    Effect::Opened(summary) => {
+                        self.connections.set_tenure(summary.five_tuple, Tenure::Allocated);
+                        log_opened(self.id, &summary);
+                    }
+                    Effect::Closed(summary, reason) => {
+                        self.connections.set_tenure(summary.five_tuple, Tenure::Released(now.instant));
+                        log_closed(self.id, &summary, reason);
+                    }
+                }
+            }
+        }
+        if !self.waiting.is_empty() && self.engine.is_empty() {
+            for waiting in self.waiting.drain(..) {
+                // Whoever asked may have lost interest.
+                let _ = waiting.send(());
+            }
+        }
+    }
+
+    /// Sends the noted routes: streams and rings take theirs in order, datagrams
+    /// are gathered so that each socket is handed all of its own at once.
+    fn send<'a>(&mut self, packet: &impl Fn(usize) -> &'a [u8]) {
+        let Work { out, routes, datagrams, complaints } = &mut self.work;
+        let counters = &*self.counters;
+        for (at, Routed { packet: index, route }) in routes.iter().enumerate() {
+            match route {
+                Route::Reply { to, message } => match Slot::of(to.link) {
+                    None => datagrams.push((Out::Listener(to.link.0), at)),
+                    Some(slot) => {
+                        let message = &out.bytes[message.clone()];
+                        let queued = self.connections.control(slot, message);
+                        count_stream(counters, to, queued, message.len());
+                    }
+                },
+                Route::ToClient { to, header, payload, padding } => match Slot::of(to.link) {
+                    None => datagrams.push((Out::Listener(to.link.0), at)),
+                    Some(slot) => {
+                        let parts = [
+                            &out.bytes[header.clone()],
+                            &packet(*index)[payload.clone()],
+                            &PADDING[..usize::from(*padding)],
+                        ];
+                        let queued = self.connections.relayed(slot, parts);
+                        count_stream(counters, to, queued, parts.iter().map(|part| part.len()).sum());
+                    }
+                },
+                Route::ToPeer { relay, .. } => datagrams.push((Out::Relay(*relay), at)),
+                Route::ToShard { shard, to, from, payload } => {
+                    let neighbour = self.neighbours.get_mut(usize::from(shard.0)).and_then(Option::as_mut);
+                    let payload = &packet(*index)[payload.clone()];
+                    let pushed = neighbour.is_some_and(|neighbour| {
+                        let pushed = neighbour.ring.push(*to, *from, payload);
+                        neighbour.written |= pushed;
+                        pushed
+                    });
+                    if !pushed {
+                        counters.dropped(DropReason::RingFull);
+                    }
+                }
+                Route::Nothing | Route::Drop(_) => {}
+            }
+        }
+        // By socket, and within one in the order of arrival.
+        datagrams.sort_unstable();
+        for group in datagrams.chunk_by(|a, b| a.0 == b.0) {
+            let (socket, wildcard, flow) = match group[0].0 {
+                Out::Listener(link) => {
+                    let listener = self.listeners.get(link as usize);
+                    let wildcard = listener.is_some_and(|listener| listener.local.ip().is_unspecified());
+                    let flow = &counters.client_out[Transport::Udp.index()];
+                    (listener.map(|listener| &*listener.socket), wildcard, flow)
+                }
+                Out::Relay(id) => (self.relays.get(id), false, &counters.peer_out[id.family.index()]),
+            };
+            for chunk in group.chunks(BATCH) {
+                let batch: ArrayVec<Datagram<'_>, BATCH> = chunk
+                    .iter()
+                    .filter_map(|(_, at)| datagram(&routes[*at], &out.bytes, packet, wildcard))
+                    .collect();
+                send_batch(socket, &batch, flow, counters, complaints);
+            }
+        }
+        datagrams.clear();
+        routes.clear();
+        out.bytes.clear();
+    }
+}
+
+/// Behind ChannelData, so that the next frame of a stream begins at a multiple
+/// of 4 (RFC 8656 §12.5).
+const PADDING: [u8; 3] = [0; 3];
+
+/// What a route puts on the wire; `None` when it is none for UDP. `wildcard`:
+/// the socket has no address of its own to send from.
+fn datagram<'a, 'p: 'a>(
+    Routed { packet: index, route }: &Routed,
+    out: &'a [u8],
+    packet: &impl Fn(usize) -> &'p [u8],
+    wildcard: bool,
+) -> Option<Datagram<'a>> {
+    // RFC 8489 §6.3.1: replies leave from the address that was asked.
+    let from = |to: &ClientPath| wildcard.then(|| to.five_tuple.server.ip());
+    Some(match route {
+        Route::Reply { to, message } => Datagram {
+            to: to.five_tuple.client.socket(),
+            from: from(to),
+            parts: [&out[message.clone()], &[], &[]],
+        },
+        Route::ToClient { to, header, payload, padding } => Datagram {
+            to: to.five_tuple.client.socket(),
+            from: from(to),
+            parts: [
+                &out[header.clone()],
+                &packet(*index)[payload.clone()],
+                &PADDING[..usize::from(*padding)],
+            ],
+        },
+        Route::ToPeer { peer, payload, .. } => {
+            Datagram { to: peer.socket(), from: None, parts: [&packet(*index)[payload.clone()], &[], &[]] }
+        }
+        Route::ToShard { .. } | Route::Nothing | Route::Drop(_) => return None,
+    })
+}
+
+/// Sends one socket's datagrams and counts them. What the kernel refuses is
+/// lost, as datagrams may be.
+fn send_batch(
+    socket: Option<&udp::Socket>,
+    batch: &[Datagram<'_>],
+    flow: &Flow,
+    counters: &Counters,
+    complaints: &mut Seldom,
+) {
+    let Some(socket) = socket else {
+        counters.drops[DropReason::SendFailed.index()].add(batch.len() as u64);
+        return;
+    };
+    let sent = socket.send(batch);
+    let bytes: usize = batch.iter().flat_map(|datagram| datagram.parts).map(<[u8]>::len).sum();
+    flow.packets.add(sent.sent as u64);
+    if sent.refused == 0 {
+        flow.bytes.add(bytes as u64);
+        return;
+    }
+    // Which ones were refused is not known: all are taken to be of one size.
+    flow.bytes.add((bytes * sent.sent / batch.len()) as u64);
+    counters.drops[DropReason::SendFailed.index()].add(sent.refused as u64);
+    if let Some(error) = sent.last_error
+        && let Some(unsaid) = complaints.say()
+    {
+        tracing::warn!(target: "floe::net", %error, unsaid, "datagrams the kernel would not take");
+    }
+}
+
+fn count_stream(counters: &Counters, to: &ClientPath, queued: bool, bytes: usize) {
+    if queued {
+        counters.client_out[to.five_tuple.transport.index()].count(bytes);
+    } else {
+        counters.dropped(DropReason::SlowClient);
+    }
+}
+
+fn log_opened(shard: ShardId, summary: &AllocationSummary) {
+    let five_tuple = &summary.five_tuple;
+    tracing::info!(
+        target: "floe::allocation",
+        id = %format_args!("{}-{}", shard.0, summary.id),
+        user = &*summary.username,
+        client = %five_tuple.client,
+        server = %five_tuple.server,
+        transport = five_tuple.transport.name(),
+        relays = %Relayed(summary),
+        "opened"
+    );
+}
+
+fn log_closed(shard: ShardId, summary: &AllocationSummary, reason: CloseReason) {
+    let five_tuple = &summary.five_tuple;
+    let traffic = &summary.traffic;
+    tracing::info!(
+        target: "floe::allocation",
+        id = %format_args!("{}-{}", shard.0, summary.id),
+        user = &*summary.username,
+        client = %five_tuple.client,
+        server = %five_tuple.server,
+        transport = five_tuple.transport.name(),
+        relays = %Relayed(summary),
+        seconds = summary.until.since(summary.opened).as_secs(),
+        up_packets = traffic.up_packets,
+        up_bytes = traffic.up_bytes,
+        down_packets = traffic.down_packets,
+        down_bytes = traffic.down_bytes,
+        reason = reason.name(),
+        "closed"
+    );
+}
+
+/// The relayed addresses of an allocation, with a comma between two.
+struct Relayed<'a>(&'a AllocationSummary);
+
+impl std::fmt::Display for Relayed<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, relay) in self.0.relays.iter().flatten().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            write!(f, "{comma}{relay}")?;
+        }
+        Ok(())
+    }
+}

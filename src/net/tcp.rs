@@ -1,0 +1,293 @@
+//! Clients over TCP: the accept task of a listener, and one task for each
+//! connection, which reads frames into the engine and keeps the deadlines. What
+//! is written goes through `connections`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::select;
+use tokio::sync::Notify;
+
+use super::connections::{Slot, Tenure};
+use super::limit::{ConnectionLimit, Permit};
+use super::seldom::Seldom;
+use super::thread::{Common, Tasks};
+use super::udp::BATCH;
+use crate::relay::{ClientAddr, ClientPath, DropReason, FiveTuple, Instant, ServerAddr, Transport};
+use crate::wire::frame;
+
+/// Largest frame: ChannelData with 65,535 bytes. Its padding comes on top.
+const MAX_FRAME: usize = 65_539;
+
+/// Largest frame from a client without an allocation.
+const MAX_FRAME_BEFORE: usize = 16 * 1024;
+
+/// Read at once; one buffer serves all connections of a shard. Larger than a
+/// frame and its padding, so that a part of one always leaves room to read.
+pub(super) const READ_BUFFER: usize = 128 * 1024;
+
+/// Reads before other tasks get their turn.
+const READS_A_TURN: usize = 2;
+
+/// From accept to the first whole message.
+const FIRST_MESSAGE: Duration = Duration::from_secs(10);
+
+/// From the first byte of a frame to its last.
+const WHOLE_FRAME: Duration = Duration::from_secs(30);
+
+/// Without a message and without an allocation.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Deadlines are looked at this often at least, as they move both ways.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// After a failed accept: nothing gets better at once when descriptors or
+/// memory are short.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// Accepts connections for one shard.
+pub(super) async fn accept(
+    common: Rc<Common>,
+    listener: std::net::TcpListener,
+    limit: Arc<ConnectionLimit>,
+    tasks: Tasks,
+) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let mut complaints = Seldom::default();
+    loop {
+        match listener.accept().await {
+            Ok((stream, client)) => match limit.enter(client.ip()) {
+                Some(permit) => admit(&common, stream, client, permit, &tasks),
+                None => common.shard.borrow().counters.connections_refused.add(1),
+            },
+            // That connection alone is gone.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                if let Some(unsaid) = complaints.say() {
+                    tracing::warn!(target: "floe::net", %error, unsaid, "cannot accept TCP connections");
+                }
+                tokio::time::sleep(BACK_OFF).await;
+            }
+        }
+    }
+}
+
+fn admit(common: &Rc<Common>, stream: TcpStream, client: SocketAddr, permit: Permit, tasks: &Tasks) {
+    // Either fails only on a connection that is closed already.
+    let (Ok(server), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else { return };
+    let stream = Rc::new(stream);
+    let wake = Rc::new(Notify::new());
+    let five_tuple = FiveTuple {
+        client: ClientAddr::new(client),
+        server: ServerAddr::new(server),
+        transport: Transport::Tcp,
+    };
+    let shard = &mut *common.shard.borrow_mut();
+    let path = shard.connections.insert(Rc::clone(&stream), Rc::clone(&wake), five_tuple);
+    let Some((path, slot)) = path.and_then(|path| Some((path, Slot::of(path.link)?))) else { return };
+    shard.counters.connections.add(1);
+    let watch = Watch::new(shard.clock.instant());
+    let connection = Connection { stream, path, slot, partial: Vec::new(), watch };
+    let common = Rc::clone(common);
+    tasks.spawn(async move {
+        connection.serve(&common, &wake).await;
+        drop(permit);
+        Ok(())
+    });
+}
+
+/// What the task of one connection owns.
+struct Connection {
+    stream: Rc<TcpStream>,
+    path: ClientPath,
+    slot: Slot,
+    /// The part of a frame that has come so far.
+    partial: Vec<u8>,
+    watch: Watch,
+}
+
+/// What a turn of reading leaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Turn {
+    /// There may be more to read.
+    More,
+    /// Nothing to read now.
+    Empty,
+    /// Closed by the client, or for what it sent.
+    Over,
+}
+
+impl Connection {
+    /// Serves the connection until it is over, then forgets it.
+    async fn serve(mut self, common: &Common, wake: &Notify) {
+        let stream = Rc::clone(&self.stream);
+        let clock = common.shard.borrow().clock;
+        let mut look = pin!(tokio::time::sleep_until(clock.tokio(clock.instant() + FIRST_MESSAGE)));
+        loop {
+            match self.read(common) {
+                Turn::Over => break,
+                Turn::More => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Turn::Empty => {}
+            }
+            let waiting = common.shard.borrow().connections.waiting(self.slot);
+            let interest = if waiting { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            select! {
+                ready = stream.ready(interest) => match ready {
+                    Ok(ready) if ready.is_writable() => common.shard.borrow_mut().connections.write(self.slot),
+                    Ok(_) => {}
+                    Err(_) => break,
+                },
+                () = wake.notified() => {}
+                () = &mut look => {
+                    let now = clock.instant();
+                    let deadline = self.watch.deadline(common.shard.borrow().connections.tenure(self.slot));
+                    if deadline.is_some_and(|deadline| deadline <= now) {
+                        common.shard.borrow().counters.connections_refused.add(1);
+                        break;
+                    }
+                    let next = deadline.map_or(now + LOOK, |deadline| deadline.min(now + LOOK));
+                    look.as_mut().reset(clock.tokio(next));
+                }
+            }
+            if common.shard.borrow().connections.closing(self.slot) {
+                break;
+            }
+        }
+        let shard = &mut *common.shard.borrow_mut();
+        shard.connections.remove(self.slot);
+        shard.counters.connections.sub(1);
+        let now = shard.clock.now();
+        shard.client_gone(now, self.path);
+    }
+
+    fn read(&mut self, common: &Common) -> Turn {
+        let buffer = &mut **common.stream.borrow_mut();
+        for _ in 0..READS_A_TURN {
+            let kept = self.partial.len();
+            let room = buffer.len() - kept;
+            match self.stream.try_read(&mut buffer[kept..]) {
+                Ok(0) => return Turn::Over,
+                Ok(count) => {
+                    buffer[..kept].copy_from_slice(&self.partial);
+                    if !self.take_frames(common, &mut buffer[..kept + count]) {
+                        return Turn::Over;
+                    }
+                    if count < room {
+                        self.empty();
+                        return Turn::Empty;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Turn::Empty,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Turn::Over,
+            }
+        }
+        Turn::More
+    }
+
+    /// Tells the runtime that nothing is left to read, which a short read has
+    /// proven: saves the read that would only say so.
+    fn empty(&self) {
+        let _ = self
+            .stream
+            .try_io(Interest::READABLE, || -> io::Result<()> { Err(io::ErrorKind::WouldBlock.into()) });
+    }
+
+    /// Hands every whole frame to the engine and keeps the rest. False when the
+    /// stream is no stream of frames: there is no way to find the next one.
+    fn take_frames(&mut self, common: &Common, bytes: &mut [u8]) -> bool {
+        let shard = &mut *common.shard.borrow_mut();
+        let now = shard.clock.now();
+        let mut starts: arrayvec::ArrayVec<usize, BATCH> = arrayvec::ArrayVec::new();
+        let mut at = 0;
+        let good = loop {
+            let max = match shard.connections.tenure(self.slot) {
+                Tenure::Allocated => MAX_FRAME,
+                Tenure::New | Tenure::Released(_) => MAX_FRAME_BEFORE,
+            };
+            let (message, total) = match frame::next(&bytes[at..], max) {
+                frame::Next::Frame { message, total } => (message, total),
+                frame::Next::NeedMore(_) => break true,
+                frame::Next::Invalid => {
+                    shard.counters.dropped(DropReason::Malformed);
+                    break false;
+                }
+            };
+            self.watch.heard(now.instant);
+            shard.counters.client_in[Transport::Tcp.index()].count(total);
+            starts.push(at);
+            let effects = shard.client(now, self.path, starts.len() - 1, &mut bytes[at..at + message]);
+            at += total;
+            if effects || starts.is_full() {
+                shard.settle(now, |packet| &bytes[starts[packet]..]);
+                starts.clear();
+            }
+        };
+        shard.flush(now, |packet| &bytes[starts[packet]..]);
+        self.keep(&bytes[at..], now.instant);
+        good
+    }
+
+    /// Keeps a part of a frame, and no memory when there is none.
+    fn keep(&mut self, rest: &[u8], now: Instant) {
+        if rest.is_empty() {
+            self.partial = Vec::new();
+        } else {
+            self.partial.clear();
+            self.partial.extend_from_slice(rest);
+        }
+        self.watch.partial(!rest.is_empty(), now);
+    }
+}
+
+/// The deadlines of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Watch {
+    opened: Instant,
+    /// The last whole message.
+    heard: Option<Instant>,
+    /// When the frame that is not whole yet began.
+    partial: Option<Instant>,
+}
+
+impl Watch {
+    fn new(opened: Instant) -> Self {
+        Self { opened, heard: None, partial: None }
+    }
+
+    /// A whole message has come.
+    fn heard(&mut self, now: Instant) {
+        self.heard = Some(now);
+        self.partial = None;
+    }
+
+    /// A part of a frame is there, or none.
+    fn partial(&mut self, there: bool, now: Instant) {
+        self.partial = there.then(|| self.partial.unwrap_or(now));
+    }
+
+    /// When the connection is to be closed, as things stand.
+    fn deadline(&self, tenure: Tenure) -> Option<Instant> {
+        let Some(heard) = self.heard else { return Some(self.opened + FIRST_MESSAGE) };
+        let idle = match tenure {
+            Tenure::New => Some(heard + IDLE),
+            Tenure::Allocated => None,
+            Tenure::Released(at) => Some(heard.max(at) + IDLE),
+        };
+        let whole = self.partial.map(|began| began + WHOLE_FRAME);
+        idle.into_iter().chain(whole).min()
+    }
+}
+
+#[cfg(test)]
+#[path = "tcp_test.rs"]
+mod tests;

@@ -1,0 +1,209 @@
+//! The thread of one shard: its runtime, its tasks, and the commands it takes.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::io::{Interest, unix::AsyncFd};
+use tokio::select;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::LocalSet;
+
+use super::bind::Sockets;
+use super::clock::Clock;
+use super::connections::Connections;
+use super::limit::ConnectionLimit;
+use super::relays::{self, Relays};
+use super::ring::Receiver;
+use super::shard::{Neighbour, Shard, UdpListener, Work};
+use super::udp::Received;
+use super::{inbox, listener, tcp};
+use crate::relay::{AllocationSummary, Engine, Settings, ShardId, World};
+
+/// Relay sockets that are read between two sends.
+const RECEIVE_BATCHES: usize = 8;
+
+/// A timer is never shorter, whatever the engine says.
+const SHORTEST_TIMER: Duration = Duration::from_millis(1);
+
+/// What the rest of the process may ask of a shard.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// No new allocations.
+    Drain,
+    /// Every live allocation.
+    Sessions(oneshot::Sender<Vec<AllocationSummary>>),
+    /// To be answered when no allocation is left.
+    Drained(oneshot::Sender<()>),
+    /// End every allocation, then the thread.
+    Stop,
+}
+
+/// All that a shard starts with.
+pub(super) struct Parts {
+    pub id: ShardId,
+    pub clock: Clock,
+    pub sockets: Sockets,
+    pub socket_buffer: usize,
+    pub settings: Settings,
+    pub world: World,
+    pub limit: Arc<ConnectionLimit>,
+    pub neighbours: Vec<Option<Neighbour>>,
+    /// From every other shard.
+    pub rings: Vec<Receiver>,
+    /// Woken when one of `rings` was written to.
+    pub wake: Arc<Notify>,
+    pub commands: mpsc::Receiver<Command>,
+}
+
+/// What all tasks of a shard share. Never borrowed across an await.
+pub(super) struct Common {
+    pub shard: RefCell<Shard>,
+    /// What UDP sockets are read into, [`RECEIVE_BATCHES`] of them.
+    pub received: RefCell<Vec<Received>>,
+    /// What TCP connections are read into.
+    pub stream: RefCell<Box<[u8]>>,
+}
+
+/// Starts tasks on this shard, and hears of those that fail.
+#[derive(Clone)]
+pub(super) struct Tasks(mpsc::Sender<io::Error>);
+
+impl Tasks {
+    /// Runs a task. One that ends in an error or a panic ends the shard: half
+    /// of one would look alive and serve nobody.
+    pub(super) fn spawn(&self, task: impl Future<Output = io::Result<()>> + 'static) {
+        let failures = self.0.clone();
+        tokio::task::spawn_local(async move {
+            let error = match AssertUnwindSafe(task).catch_unwind().await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error,
+                Err(_) => io::Error::other("a task panicked"),
+            };
+            // Full: another failure is ending the shard already.
+            let _ = failures.try_send(error);
+        });
+    }
+}
+
+/// Lets the runtime tell when a descriptor can be read.
+pub(super) fn watch<T: AsFd + AsRawFd>(descriptor: Rc<T>) -> io::Result<AsyncFd<Rc<T>>> {
+    // tokio's new name for this is an unsafe function, as `AsRawFd` alone does
+    // not promise that the descriptor stays open. `AsFd` behind an `Rc` that the
+    // `AsyncFd` holds does.
+    #[expect(deprecated, reason = "its successor is unsafe, and this room has no unsafe code")]
+    AsyncFd::with_interest(descriptor, Interest::READABLE)
+}
+
+/// Runs a shard until it is told to stop.
+pub(super) fn run(parts: Parts) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, serve(parts))
+}
+
+async fn serve(parts: Parts) -> io::Result<()> {
+    let Parts {
+        id,
+        clock,
+        sockets,
+        socket_buffer,
+        settings,
+        world,
+        limit,
+        neighbours,
+        rings,
+        wake,
+        commands,
+    } = parts;
+    let counters = Arc::clone(&world.counters);
+    let mut listeners = Vec::with_capacity(sockets.udp.len());
+    for socket in sockets.udp {
+        listeners.push(UdpListener { local: socket.local_addr()?, socket: Rc::new(socket) });
+    }
+    let links = 0..u32::try_from(listeners.len()).unwrap_or(u32::MAX);
+    let timer = Rc::new(Notify::new());
+    let shard = Shard {
+        id,
+        clock,
+        engine: Engine::new(id, settings, world),
+        counters,
+        listeners,
+        relays: Relays::new(socket_buffer)?,
+        connections: Connections::default(),
+        neighbours,
+        armed: None,
+        timer: Rc::clone(&timer),
+        waiting: Vec::new(),
+        work: Work::default(),
+    };
+    let common = Rc::new(Common {
+        shard: RefCell::new(shard),
+        received: RefCell::new((0..RECEIVE_BATCHES).map(|_| Received::new()).collect()),
+        stream: RefCell::new(vec![0; tcp::READ_BUFFER].into_boxed_slice()),
+    });
+    let (failures, failed) = mpsc::channel(1);
+    let tasks = Tasks(failures);
+    for link in links {
+        tasks.spawn(listener::serve(Rc::clone(&common), link));
+    }
+    for listener in sockets.tcp {
+        tasks.spawn(tcp::accept(Rc::clone(&common), listener, Arc::clone(&limit), tasks.clone()));
+    }
+    tasks.spawn(relays::serve(Rc::clone(&common)));
+    tasks.spawn(inbox::serve(Rc::clone(&common), rings, wake));
+    tasks.spawn(keep_time(Rc::clone(&common), timer));
+    obey(&common, commands, failed).await
+}
+
+/// Lets the engine end things in time.
+async fn keep_time(common: Rc<Common>, changed: Rc<Notify>) -> io::Result<()> {
+    loop {
+        let (clock, timeout) = {
+            let shard = &mut *common.shard.borrow_mut();
+            shard.armed = shard.engine.next_timeout();
+            (shard.clock, shard.armed)
+        };
+        let Some(at) = timeout else {
+            changed.notified().await;
+            continue;
+        };
+        let at = at.max(clock.instant() + SHORTEST_TIMER);
+        select! {
+            () = tokio::time::sleep_until(clock.tokio(at)) => common.shard.borrow_mut().expire(clock.now()),
+            () = changed.notified() => {}
+        }
+    }
+}
+
+/// Carries out commands until one says to stop, or nobody is left to give one.
+async fn obey(
+    common: &Common,
+    mut commands: mpsc::Receiver<Command>,
+    mut failed: mpsc::Receiver<io::Error>,
+) -> io::Result<()> {
+    loop {
+        let command = select! {
+            command = commands.recv() => command.unwrap_or(Command::Stop),
+            Some(error) = failed.recv() => return Err(error),
+        };
+        let shard = &mut *common.shard.borrow_mut();
+        let now = shard.clock.now();
+        match command {
+            Command::Drain => shard.engine.drain(),
+            // Whoever asked may have lost interest by the time of an answer.
+            Command::Sessions(reply) => drop(reply.send(shard.engine.sessions(now.instant).collect())),
+            Command::Drained(reply) => shard.waiting.push(reply),
+            Command::Stop => {
+                shard.close_all(now);
+                return Ok(());
+            }
+        }
+        shard.flush(now, |_| &[]);
+    }
+}

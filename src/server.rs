@@ -1,0 +1,433 @@
+//! One running server out of a configuration: finds the relay addresses, opens
+//! the admin and TURN sockets, ties users, policy, shards and admin together,
+//! and writes the runtime file. It moves no packet and reads no file of its own.
+//! Called by `cli` (serve, and pair for a server of its own).
+
+use std::env;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::admin::runtime_file::{self, Places, Runtime, RuntimeFile};
+use crate::admin::{self, Admin, Mint, Minted, Readiness, random_token};
+use crate::auth::{self, Directory, DirectorySettings, Secret};
+use crate::config::{Config, Loaded, urls};
+use crate::net::{self, Listener, OsRandom, discover};
+use crate::policy::{Ledger, OwnAddresses, PeerFilter, SourceThrottle};
+use crate::relay::ports::RelayPool;
+use crate::relay::{Family, Settings, Transport, UnixTime};
+
+/// How long the credentials hold that are shown at the start.
+const SHOWN_CREDENTIALS: Duration = Duration::from_secs(24 * 3600);
+/// Whom they are for.
+const SHOWN_USER: &str = "floe";
+/// Descriptors that are not relay sockets.
+const OTHER_DESCRIPTORS: u64 = 256;
+
+/// Why a server could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A key has to be changed; the text names it.
+    #[error("{0}")]
+    Configuration(String),
+    /// The system refuses something.
+    #[error("{0}")]
+    System(String),
+}
+
+/// How clients log in, for whoever tells people of it.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// With time-limited credentials; these were made to be shown.
+    Minted {
+        /// `expiry:user`
+        username: String,
+        /// The password.
+        credential: String,
+        /// From now on.
+        lasts: Duration,
+        /// The secret behind them was made up for this run.
+        this_run: bool,
+    },
+    /// As one of this many users of `auth.users`.
+    Users(usize),
+}
+
+/// A server at work. Stopping it takes [`Running::stop`]; when it is dropped its
+/// threads end too, but nobody waits for them.
+#[derive(Debug)]
+pub struct Running {
+    net: net::Handle,
+    ended: watch::Receiver<Option<Result<(), String>>>,
+    readiness: watch::Sender<Readiness>,
+    admin: Option<AdminTask>,
+    relays: Vec<(IpAddr, IpAddr)>,
+    urls: Vec<String>,
+    access: Access,
+    warnings: Vec<String>,
+    token: String,
+    /// Removed when this is dropped.
+    _runtime_file: Option<RuntimeFile>,
+}
+
+#[derive(Debug)]
+struct AdminTask {
+    url: String,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// Opens and starts everything. Needs a tokio runtime, which serves the admin
+/// room. `lost_log_lines` is what the log writer counts.
+pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running, StartError> {
+    let config = &loaded.config;
+    let mut warnings = Vec::new();
+    let relays = relay_addresses(config, &mut warnings);
+    check_descriptors(config, relays.len() as u64, &mut warnings);
+    let mut random = OsRandom::new().map_err(|error| system("get random bytes", &error))?;
+    let (secrets, made_up) = secrets(config);
+    let directory = directory(config, &secrets, &mut random)?;
+    let admin = bind_admin(loaded)?;
+    let admin_address = admin.as_ref().map(Admin::address);
+
+    let ports = config.relay.ports;
+    let pool = Arc::new(RelayPool::new(&relays, ports.first..=ports.last));
+    let listener = |key: &'static str| {
+        let required = !loaded.is_default(key);
+        move |&address: &SocketAddr| Listener { address, required }
+    };
+    let local = discover::local_addresses().map_err(|error| system("list the local addresses", &error))?;
+    let (allow, deny) = (config.peers.allow.clone(), config.peers.deny.clone());
+    let own_relays = relays.clone();
+    let plan = net::Plan {
+        udp: config.listen.udp.iter().map(listener("listen.udp")).collect(),
+        tcp: config.listen.tcp.iter().map(listener("listen.tcp")).collect(),
+        shards: config.listen.shards.into(),
+        socket_buffer: config.listen.socket_buffer as usize,
+        connections_per_address: config.limits.tcp_connections_per_address,
+        pool: Arc::clone(&pool),
+        settings: Settings {
+            realm: directory.realm().to_owned(),
+            max_lifetime: config.relay.max_lifetime,
+            legacy_channels: config.relay.legacy_channels,
+            compat_permission_lifetime: config.relay.compat_permission_lifetime,
+            strict_expiry: config.auth.strict_expiry,
+            nonce_keys: auth::nonce_keys(config.auth.nonce_secret.expose(), &secrets, &mut random),
+        },
+        users: Arc::new(directory),
+        peers: Box::new(move |listeners| {
+            let protected = listeners.iter().map(|(_, address)| *address).chain(admin_address).collect();
+            let own = OwnAddresses { relays: own_relays, local, protected };
+            Arc::new(PeerFilter::new(&allow, &deny, &own))
+        }),
+        quota: Arc::new(Ledger::new(config.limits.allocations)),
+        throttle: Arc::new(SourceThrottle::new(
+            config.limits.unauthenticated_per_second,
+            config.limits.failed_logins_per_minute,
+        )),
+    };
+    let server = net::Server::bind(plan).map_err(|error| StartError::Configuration(error.to_string()))?;
+
+    let net = server.handle();
+    let now = net.clock().now().unix;
+    let urls = urls::urls(net.listeners(), &relays);
+    let access = match secrets.first() {
+        Some(secret) => minted(secret, made_up, now)?,
+        None => Access::Users(config.auth.users.len()),
+    };
+    let token = random_token();
+    let (readiness, readiness_seen) = watch::channel(Readiness::Starting);
+    let state = admin::State {
+        counters: net.counters().to_vec(),
+        pool,
+        lost_log_lines: Some(lost_log_lines),
+        started: now,
+        readiness: readiness_seen,
+        token: token.clone(),
+        api_keys: api_keys(config),
+        mint: secrets.into_iter().next().map(mint),
+        uris: urls.iter().filter(|url| url.starts_with("turn")).cloned().collect(),
+        signaling: true,
+    };
+    let admin = admin.map(|admin| serve_admin(admin, state));
+    let running = server.start().map_err(|error| system("start the shards", &error))?;
+    readiness.send_replace(Readiness::Serving);
+
+    let runtime = runtime(config, &net, admin.as_ref(), &urls, &relays, &token, now);
+    let runtime_file = write_runtime_file(config, &runtime, &mut warnings)?;
+    Ok(Running {
+        ended: watch_end(running),
+        net,
+        readiness,
+        admin,
+        relays,
+        urls,
+        access,
+        warnings,
+        token,
+        _runtime_file: runtime_file,
+    })
+}
+
+impl Running {
+    /// Every listener with its real port.
+    pub fn listeners(&self) -> &[(Transport, SocketAddr)] {
+        self.net.listeners()
+    }
+
+    /// Relay addresses as `(local, advertised)`.
+    pub fn relays(&self) -> &[(IpAddr, IpAddr)] {
+        &self.relays
+    }
+
+    /// `stun:` and `turn:` URLs as clients reach the server.
+    pub fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    /// How clients log in.
+    pub const fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// URL of the admin server, if there is one.
+    pub fn admin(&self) -> Option<&str> {
+        self.admin.as_ref().map(|admin| admin.url.as_str())
+    }
+
+    /// The run's token for the admin server.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// What the operator should know; lines for people.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Waits until a part has failed, and says how. Never ends while all is well.
+    pub async fn failure(&self) -> String {
+        let mut ended = self.ended.clone();
+        let failed = ended.wait_for(|ended| matches!(ended, Some(Err(_)))).await;
+        match failed.as_deref() {
+            Ok(Some(Err(text))) => text.clone(),
+            // Stopped without a failure: there is none to come.
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// From now on no new allocations (DESIGN.md §5.13).
+    pub async fn drain(&self) {
+        self.readiness.send_replace(Readiness::Draining);
+        self.net.drain().await;
+    }
+
+    /// Waits until no allocation is left.
+    pub async fn idle(&self) {
+        self.net.drained().await;
+    }
+
+    /// Ends every allocation, the shards, and then the admin room.
+    pub async fn stop(&mut self) {
+        self.readiness.send_replace(Readiness::Draining);
+        self.net.stop().await;
+        // An error here means that nobody is left to wait for.
+        let _ = self.ended.wait_for(Option::is_some).await;
+        if let Some(admin) = self.admin.take() {
+            admin.stop.send_replace(true);
+            let _ = admin.task.await;
+        }
+    }
+}
+
+/// Where running servers of this user leave their runtime files.
+/// `state_directory` is the configured one; empty is none.
+pub fn places(state_directory: PathBuf) -> Places {
+    let directory = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let configured = Some(state_directory).filter(|path| !path.as_os_str().is_empty());
+    Places {
+        state_directory: configured.or_else(|| directory("STATE_DIRECTORY")),
+        runtime_directory: directory("XDG_RUNTIME_DIR"),
+        temporary_directory: env::temp_dir(),
+        user: rustix::process::geteuid().as_raw(),
+    }
+}
+
+/// `relay.addresses`, else what the kernel would use toward the world, else
+/// loopback, which serves for a try on one machine.
+fn relay_addresses(config: &Config, warnings: &mut Vec<String>) -> Vec<(IpAddr, IpAddr)> {
+    let found: Vec<IpAddr> = Family::BOTH.into_iter().filter_map(discover::source_toward_world).collect();
+    if !config.relay.addresses.is_empty() || !found.is_empty() {
+        return config.relay.advertised(&found);
+    }
+    warnings.push(
+        "this host has no route to the world: relays are on 127.0.0.1 and reach nobody but this machine. \
+         Set relay.addresses (and relay.external-addresses behind a NAT) to serve others."
+            .to_owned(),
+    );
+    config.relay.advertised(&[Ipv4Addr::LOCALHOST.into()])
+}
+
+/// Each relay takes a descriptor.
+fn check_descriptors(config: &Config, addresses: u64, warnings: &mut Vec<String>) {
+    let ports = addresses * (u64::from(config.relay.ports.last - config.relay.ports.first) + 1);
+    match discover::raise_descriptor_limit() {
+        Ok(limit) if limit < ports + OTHER_DESCRIPTORS => warnings.push(format!(
+            "at most {limit} descriptors may be open (ulimit -n), but there are {ports} relay ports \
+             (relay.ports on each relay address): raise the limit (LimitNOFILE=), or expect 508 before the ports are used up"
+        )),
+        Ok(_) => {}
+        Err(error) => warnings.push(format!("the descriptor limit could not be raised: {error}")),
+    }
+}
+
+/// The shared secrets, and whether they were made up for this run because nobody
+/// could log in otherwise (DESIGN.md §5.11).
+fn secrets(config: &Config) -> (Vec<Secret>, bool) {
+    if config.auth.is_empty() {
+        return (vec![Secret::new("this run", &random_token())], true);
+    }
+    let named = config.auth.secrets.iter().zip(1..).map(|(entry, number)| {
+        let name = entry.name.clone().unwrap_or_else(|| format!("secret {number}"));
+        Secret::new(name, entry.secret.expose())
+    });
+    (named.collect(), false)
+}
+
+fn directory(config: &Config, secrets: &[Secret], random: &mut OsRandom) -> Result<Directory, StartError> {
+    let users = config.auth.users.iter().map(|(name, password)| auth::User {
+        name: name.clone(),
+        password: password.expose().to_owned(),
+        max_allocations: 0,
+    });
+    let settings = DirectorySettings {
+        realm: config.realm.clone(),
+        users: users.collect(),
+        secrets: secrets.to_vec(),
+        max_allocations: config.limits.allocations_per_user,
+    };
+    Directory::new(settings, random).map_err(|error| StartError::Configuration(format!("auth: {error}")))
+}
+
+/// Nobody asked for the default address, so another free port does as well.
+fn bind_admin(loaded: &Loaded) -> Result<Option<Admin>, StartError> {
+    let Some(listen) = loaded.config.admin.listen else { return Ok(None) };
+    let bound =
+        if loaded.is_default("admin.listen") { Admin::bind_or_free(listen) } else { Admin::bind(listen) };
+    let cause = |error| {
+        StartError::Configuration(format!(
+            "admin.listen: {listen} {}; give another address, or \"\" for none",
+            net::Cause::from(error)
+        ))
+    };
+    bound.map(Some).map_err(cause)
+}
+
+fn serve_admin(admin: Admin, state: admin::State) -> AdminTask {
+    let (stop, mut stopped) = watch::channel(false);
+    let url = admin.url();
+    let task = tokio::spawn(async move {
+        let stopped = async move {
+            // The other end gone means the same.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        if let Err(error) = admin.serve(state, stopped).await {
+            tracing::error!(target: "floe::admin", %error, "the admin server could not be served");
+        }
+    });
+    AdminTask { url, stop, task }
+}
+
+fn minted(secret: &Secret, this_run: bool, now: UnixTime) -> Result<Access, StartError> {
+    let minted = auth::mint(secret, Some(SHOWN_USER), SHOWN_CREDENTIALS, now)
+        .map_err(|error| StartError::System(error.to_string()))?;
+    Ok(Access::Minted {
+        username: minted.username,
+        credential: minted.password,
+        lasts: SHOWN_CREDENTIALS,
+        this_run,
+    })
+}
+
+fn mint(secret: Secret) -> Box<dyn Mint> {
+    Box::new(move |user: &str, ttl: Duration, now: UnixTime| {
+        auth::mint(&secret, Some(user), ttl, now)
+            .map(|made| Minted { username: made.username, password: made.password })
+            .map_err(|error| error.to_string())
+    })
+}
+
+fn api_keys(config: &Config) -> Vec<admin::ApiKey> {
+    let keys = config.admin.api_keys.iter().zip(1..);
+    keys.map(|(entry, number)| admin::ApiKey {
+        name: entry.name.clone().unwrap_or_else(|| format!("key {number}")),
+        key: entry.key.expose().to_owned(),
+    })
+    .collect()
+}
+
+fn runtime(
+    config: &Config,
+    net: &net::Handle,
+    admin: Option<&AdminTask>,
+    urls: &[String],
+    relays: &[(IpAddr, IpAddr)],
+    token: &str,
+    started: UnixTime,
+) -> Runtime {
+    let (pid, start_ticks) = Runtime::this_process();
+    let listener = |(transport, address): &(Transport, SocketAddr)| runtime_file::Listener {
+        transport: transport.name().to_owned(),
+        address: address.to_string(),
+    };
+    Runtime {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid,
+        start_ticks,
+        started: started.secs(),
+        admin: admin.map(|admin| admin.url.clone()),
+        listeners: net.listeners().iter().map(listener).collect(),
+        urls: urls.to_vec(),
+        realm: config.realm.clone(),
+        token: token.to_owned(),
+        relay_addresses: relays.iter().map(|(_, advertised)| advertised.to_string()).collect(),
+    }
+}
+
+/// A configured directory must do; without one the server runs all the same.
+fn write_runtime_file(
+    config: &Config,
+    runtime: &Runtime,
+    warnings: &mut Vec<String>,
+) -> Result<Option<RuntimeFile>, StartError> {
+    let places = places(config.state_directory.clone());
+    match RuntimeFile::write(&places, runtime) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if places.state_directory.is_some() => {
+            Err(StartError::Configuration(format!("state-directory: {error}")))
+        }
+        Err(error) => {
+            warnings.push(format!("other floe commands won't find this server by themselves: {error}"));
+            Ok(None)
+        }
+    }
+}
+
+/// Tells how the shards ended, to any number of listeners.
+fn watch_end(mut running: net::Running) -> watch::Receiver<Option<Result<(), String>>> {
+    let (sender, receiver) = watch::channel(None);
+    tokio::spawn(async move {
+        let result = running.ended().await.map_err(|failed| failed.to_string());
+        sender.send_replace(Some(result));
+    });
+    receiver
+}
+
+fn system(what: &str, error: &std::io::Error) -> StartError {
+    StartError::System(format!("cannot {what}: {error}"))
+}
