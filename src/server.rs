@@ -319,12 +319,8 @@ fn bind_admin(loaded: &Loaded) -> Result<Option<Admin>, StartError> {
     let Some(listen) = loaded.config.admin.listen else { return Ok(None) };
     let bound =
         if loaded.is_default("admin.listen") { Admin::bind_or_free(listen) } else { Admin::bind(listen) };
-    let cause = |error| {
-        StartError::Configuration(format!(
-            "admin.listen: {listen} {}; give another address, or \"\" for none",
-            net::Cause::from(error)
-        ))
-    };
+    let cause =
+        |error| StartError::Configuration(format!("admin.listen: {listen} {}", net::Cause::from(error)));
     bound.map(Some).map_err(cause)
 }
 

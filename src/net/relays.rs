@@ -26,7 +26,6 @@ const MAX_BUFFER: usize = 1024 * 1024;
 /// Reads every relay socket of a shard.
 pub(super) async fn serve(common: Rc<Common>) -> io::Result<()> {
     let set = watch(common.shard.borrow().relays.descriptor())?;
-    COMMON.set(Some(common.clone()));
     let mut events = Vec::new();
     loop {
         let mut guard = set.readable().await?;
@@ -39,23 +38,6 @@ pub(super) async fn serve(common: Rc<Common>) -> io::Result<()> {
             guard.clear_ready();
         }
     }
-}
-
-thread_local! { static COMMON: std::cell::RefCell<Option<Rc<Common>>> = Default::default(); }
-fn one(common: &Common, relay: RelayId, socket: &udp::Socket) -> bool {
-    let received = &mut common.received.borrow_mut()[0];
-    let Ok(count) = socket.recv(received) else { return false };
-    let shard = &mut *common.shard.borrow_mut();
-    let now = shard.clock.now();
-    for packet in 0..count {
-        let (meta, bytes) = received.packet(packet);
-        shard.counters.peer_in[0].count(bytes.len());
-        if shard.peer(now, relay, PeerAddr::new(meta.from), packet, bytes) {
-            shard.settle(now, |packet| received.bytes(packet));
-        }
-    }
-    shard.flush(now, |packet| received.bytes(packet));
-    count == BATCH
 }
 
 /// Reads one batch from each ready socket, several sockets between two sends,
@@ -107,8 +89,7 @@ pub(super) struct Relays {
 #[derive(Debug)]
 struct Relay {
     id: RelayId,
-    socket: Rc<udp::Socket>,
-    task: Option<tokio::task::JoinHandle<()>>,
+    socket: udp::Socket,
 }
 
 /// Where a relay is in the table.
@@ -129,9 +110,7 @@ impl Relays {
         let at = place(id);
         let socket = udp::Socket::bind(local, &self.options).and_then(|socket| {
             let token = epoll::EventData::new_u64(at as u64);
-            if std::env::var_os("ASYNCFD").is_none() {
-                epoll::add(&*self.epoll, &socket, token, epoll::EventFlags::IN)?;
-            }
+            epoll::add(&*self.epoll, &socket, token, epoll::EventFlags::IN)?;
             Ok(socket)
         });
         match socket {
@@ -139,25 +118,7 @@ impl Relays {
                 if self.sockets.len() <= at {
                     self.sockets.resize_with(at + 1, || None);
                 }
-                self.sockets[at] = {
-                    let socket = Rc::new(socket);
-                    let task = std::env::var_os("ASYNCFD").map(|_| {
-                        let common = COMMON.with_borrow(|c| c.clone().unwrap());
-                        let fd = watch(Rc::clone(&socket)).unwrap();
-                        tokio::task::spawn_local(async move {
-                            loop {
-                                let mut guard = fd.readable().await.unwrap();
-                                if one(&common, id, fd.get_ref()) {
-                                    drop(guard);
-                                    tokio::task::yield_now().await
-                                } else {
-                                    guard.clear_ready()
-                                }
-                            }
-                        })
-                    });
-                    Some(Relay { id, socket, task })
-                };
+                self.sockets[at] = Some(Relay { id, socket });
                 Outcome::Bound
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Outcome::PortTaken,
@@ -175,15 +136,13 @@ impl Relays {
         if let Some(entry) = self.sockets.get_mut(place(id))
             && entry.as_ref().is_some_and(|relay| relay.id == id)
         {
-            if let Some(t) = entry.take().and_then(|e| e.task) {
-                t.abort()
-            }
+            *entry = None;
         }
     }
 
     /// The socket of a relay that is open.
     pub(super) fn get(&self, id: RelayId) -> Option<&udp::Socket> {
-        self.sockets.get(place(id))?.as_ref().filter(|relay| relay.id == id).map(|relay| &*relay.socket)
+        self.sockets.get(place(id))?.as_ref().filter(|relay| relay.id == id).map(|relay| &relay.socket)
     }
 
     /// The socket behind an event; `None` when it was closed meanwhile.

@@ -333,4 +333,4 @@ fn listeners(sockets: &[Sockets]) -> io::Result<Vec<(Transport, SocketAddr)>> {
 
 #[cfg(test)]
 #[path = "server_test.rs"]
-pub(super) mod tests;
+mod tests;

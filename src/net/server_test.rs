@@ -59,7 +59,7 @@ impl Throttle for Nobody {
     }
 }
 
-pub(in crate::net) fn plan(addresses: &[&str]) -> Plan {
+fn plan(addresses: &[&str]) -> Plan {
     let listeners: Vec<Listener> = addresses
         .iter()
         .map(|address| Listener { address: address.parse().unwrap(), required: true })
@@ -87,7 +87,7 @@ pub(in crate::net) fn plan(addresses: &[&str]) -> Plan {
     }
 }
 
-pub(in crate::net) fn start(plan: Plan) -> Running {
+fn start(plan: Plan) -> Running {
     Server::bind(plan).unwrap().start().unwrap()
 }
 
