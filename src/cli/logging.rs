@@ -47,6 +47,17 @@ pub(super) fn start(log: &Log) -> Result<Logging, Failure> {
     Ok(logging)
 }
 
+/// Plain text to stderr, for a command that ends by itself and has no
+/// configuration.
+#[cfg(feature = "client")]
+pub(super) fn plain(directives: &str) -> Result<(), Failure> {
+    let filter = EnvFilter::builder()
+        .parse(directives)
+        .map_err(|error| Failure::Failed(format!("the log's directives can't be read: {error}")))?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    subscriber.try_init().map_err(|error| Failure::Failed(format!("cannot start the log: {error}")))
+}
+
 type Builder = tracing_subscriber::fmt::SubscriberBuilder<
     tracing_subscriber::fmt::format::DefaultFields,
     tracing_subscriber::fmt::format::Format,

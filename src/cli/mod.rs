@@ -10,8 +10,12 @@
 mod banner;
 mod config;
 mod logging;
+#[cfg(feature = "client")]
+mod pair;
 mod serve;
 mod sources;
+#[cfg(feature = "client")]
+mod surroundings;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -48,6 +52,8 @@ struct Cli {
 enum Command {
     /// Serve until told to stop (what floe does without a command).
     Serve(serve::Args),
+    #[cfg(feature = "client")]
+    Pair(pair::Args),
     /// Check a configuration, or show the one in effect.
     Config(config::Args),
 }
@@ -88,6 +94,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     status(match cli.command {
         None => serve::run(&cli.serve),
         Some(Command::Serve(args)) => serve::run(&args),
+        #[cfg(feature = "client")]
+        Some(Command::Pair(args)) => pair::run(&args),
         Some(Command::Config(args)) => config::run(&args),
     })
 }

@@ -1,1 +1,38 @@
-//! client
+//! The client side: a webrtc-rs pair that connects through a server, and the
+//! ways to reach one.
+//!
+//! - Two real peers, end to end, and the report about them: [`pair`].
+//! - One plain Allocate, to learn the cause that webrtc-rs hides: [`probe`].
+//! - What carries webrtc-rs's TURN over UDP/IPv4 to a server that is reached
+//!   over TCP or IPv6: [`adapter`].
+//! - A server connection as one [`webrtc_util::Conn`], whatever it runs on:
+//!   [`transport`], [`framing`].
+//! - One page of a server's admin address: [`http`].
+//! - `turn:HOST:PORT?transport=…`: [`url`].
+//!
+//! Not here: anything the server runs on. Called by `cli`; calls `wire` only, so that it
+//! shares no code with the server it judges but the bytes on the wire.
+
+pub mod adapter;
+pub mod framing;
+pub mod http;
+pub mod pair;
+pub mod probe;
+pub mod transport;
+pub mod url;
+
+/// A user of the TURN server: what `iceServers` calls `username` and
+/// `credential`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// At most 508 bytes (RFC 8489 §14.3).
+    pub username: String,
+    /// For time-limited credentials the base64 HMAC of the username.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+    }
+}

@@ -2,6 +2,10 @@ use super::super::testing::{Directory, chmod, load_given, load_text, problems, s
 use super::super::{LogFormat, PortRange, Secret};
 use super::*;
 
+fn socket(text: &str) -> std::net::SocketAddr {
+    text.parse().unwrap()
+}
+
 #[test]
 fn nothing_given_is_the_default() {
     let loaded = load(&Sources::default()).unwrap();
@@ -177,8 +181,8 @@ fn variables_are_toml_or_else_plain_text() {
     .unwrap();
     let config = loaded.config;
     assert_eq!(config.realm, "1234");
-    assert_eq!(config.listen.udp, ["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()]);
-    assert_eq!(config.listen.tcp, ["[::1]:3".parse().unwrap()]);
+    assert_eq!(config.listen.udp, [socket("127.0.0.1:1"), socket("[::1]:2")]);
+    assert_eq!(config.listen.tcp, [socket("[::1]:3")]);
     assert_eq!(config.listen.socket_buffer, 100_000);
     assert_eq!(config.relay.ports, PortRange { first: 50000, last: 50100 });
     assert!(config.relay.legacy_channels);

@@ -28,7 +28,7 @@ impl Engine {
         packet: &[u8],
         out: &mut Output,
     ) -> Route {
-        self.to_client(now.instant, relay, peer, 0..packet.len(), out)
+        self.deliver_to_client(now.instant, relay, peer, 0..packet.len(), out)
     }
 
     /// A packet that another shard's engine routed here ([`Route::ToShard`]).
@@ -61,7 +61,7 @@ impl Engine {
         let Some(channel) = allocation.channel(number, now) else {
             return self.drop_packet(DropReason::NoChannel);
         };
-        self.to_peer(now, id, channel.peer, channel.reach, payload, out)
+        self.deliver_to_peer(now, id, channel.peer, channel.reach, payload, out)
     }
 
     /// RFC 8656 §11.2; an indication is never answered, only dropped.
@@ -92,10 +92,10 @@ impl Engine {
         if peer.port() == 0 {
             return self.drop_packet(DropReason::DeniedPeer);
         }
-        self.to_peer(now, id, peer, permission.reach, payload, out)
+        self.deliver_to_peer(now, id, peer, permission.reach, payload, out)
     }
 
-    fn to_peer(
+    fn deliver_to_peer(
         &mut self,
         now: Instant,
         id: AllocationId,
@@ -144,11 +144,11 @@ impl Engine {
             return self.drop_packet(DropReason::NoSuchRelay);
         };
         self.world.counters.hairpin.count(payload.len());
-        self.to_client(now, relay, from, payload, out)
+        self.deliver_to_client(now, relay, from, payload, out)
     }
 
     /// RFC 8656 §11.3, §12.5
-    fn to_client(
+    fn deliver_to_client(
         &mut self,
         now: Instant,
         relay: RelayId,

@@ -1,11 +1,19 @@
 //! Attribute types and the values that are more than bytes (RFC 8489 §14,
 //! RFC 8656 §18).
 
+use std::fmt;
+
 use super::error_code::ErrorCode;
 
 /// STUN attribute type, 16 bits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AttributeType(pub u16);
+
+impl fmt::Debug for AttributeType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#06x}", self.0)
+    }
+}
 
 macro_rules! attribute_types {
     ($($name:ident = $number:literal;)+) => {
@@ -72,8 +80,9 @@ impl AttributeType {
     }
 }
 
-/// The attribute is there, but its value is not what its type asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// It is there, but its bytes are not what its type asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("malformed value")]
 pub struct MalformedValue;
 
 /// A value of exactly four bytes, network order.
@@ -111,11 +120,28 @@ pub fn error_code_value(value: &[u8]) -> Result<(ErrorCode, &str), MalformedValu
     let [_, _, class, number, reason @ ..] = value else {
         return Err(MalformedValue);
     };
-    if *number > 99 {
-        return Err(MalformedValue);
-    }
-    let code = u16::from(class & 0x07) * 100 + u16::from(*number);
-    let code = ErrorCode::new(code).ok_or(MalformedValue)?;
+    let code = ErrorCode::from_class_and_number([*class, *number]).ok_or(MalformedValue)?;
     let reason = std::str::from_utf8(reason).map_err(|_| MalformedValue)?;
     Ok((code, reason))
+}
+
+/// ADDRESS-ERROR-CODE (RFC 8656 §18.12): the number of the family that could not
+/// be had, and why. The reason phrase is not read.
+pub fn address_error_code_value(value: &[u8]) -> Result<(u8, ErrorCode), MalformedValue> {
+    let [family, _, class, number, ..] = value else {
+        return Err(MalformedValue);
+    };
+    let code = ErrorCode::from_class_and_number([*class, *number]).ok_or(MalformedValue)?;
+    Ok((*family, code))
+}
+
+/// UNKNOWN-ATTRIBUTES (RFC 8489 §14.13): the types that were not understood.
+pub fn unknown_attributes_value(
+    value: &[u8],
+) -> Result<impl Iterator<Item = AttributeType> + use<'_>, MalformedValue> {
+    let (types, rest) = value.as_chunks();
+    if !rest.is_empty() {
+        return Err(MalformedValue);
+    }
+    Ok(types.iter().map(|kind| AttributeType(u16::from_be_bytes(*kind))))
 }

@@ -1,4 +1,4 @@
-//! ERROR-CODE values (RFC 8489 §18.3, RFC 8656 §19, RFC 6062 §6.3, RFC 8016).
+//! ERROR-CODE values (RFC 8489 §14.8, RFC 8656 §19).
 
 use std::fmt;
 
@@ -67,10 +67,28 @@ impl ErrorCode {
     pub const fn number(self) -> u16 {
         self.0
     }
+
+    /// The two bytes that carry it in ERROR-CODE and ADDRESS-ERROR-CODE: the
+    /// hundreds digit, 3 to 6, and the rest, 0 to 99.
+    pub const fn class_and_number(self) -> [u8; 2] {
+        [(self.0 / 100) as u8, (self.0 % 100) as u8]
+    }
+
+    /// From those two bytes; the reserved bits of the first are ignored. `None`
+    /// outside 300 to 699, or when the second is above 99.
+    pub const fn from_class_and_number([class, number]: [u8; 2]) -> Option<Self> {
+        if number > 99 {
+            return None;
+        }
+        Self::new((class & 0x07) as u16 * 100 + number as u16)
+    }
 }
 
 impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.0, self.reason())
+        match self.reason() {
+            "" => write!(f, "{}", self.0),
+            reason => write!(f, "{} {reason}", self.0),
+        }
     }
 }

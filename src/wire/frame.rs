@@ -21,9 +21,13 @@ pub enum Next {
     Invalid,
 }
 
-/// Looks at the front of `buffer`; a message above `max` bytes is invalid. What
-/// can be refused is refused at the earliest byte, so nobody can make the server
-/// wait for, or hold, what it would not read.
+/// Looks at the front of `buffer`; a message above `max` bytes is invalid. With
+/// its padding, a frame may be as long as `max` rounded up to a multiple of 4:
+/// the caller's buffer has to hold that much.
+///
+/// What can't become a message is refused as soon as its first byte, its length
+/// or its cookie shows it, so nobody can make the server wait for, or hold, what
+/// it would not read.
 pub fn next(buffer: &[u8], max: usize) -> Next {
     let Some(kind) = packet_kind(buffer) else {
         return if buffer.is_empty() { Next::NeedMore(channel_data::HEADER_LENGTH) } else { Next::Invalid };

@@ -6,7 +6,7 @@ use md5::{Digest as _, Md5};
 use ring::{digest, hmac};
 use subtle::ConstantTimeEq as _;
 
-use super::HEADER_LENGTH;
+use super::{HEADER_LENGTH, padding};
 
 /// What a FINGERPRINT's CRC is XORed with (RFC 8489 §14.7).
 pub const FINGERPRINT_XOR: u32 = 0x5354_554E;
@@ -33,6 +33,21 @@ impl PasswordAlgorithm {
             [0, 2, 0, 0] => Some(Self::Sha256),
             _ => None,
         }
+    }
+
+    /// What a client is to use of the value of PASSWORD-ALGORITHMS: the first that
+    /// is known here (RFC 8489 §9.2.5). `None` when there is none.
+    pub fn preferred(list: &[u8]) -> Option<Self> {
+        let mut rest = list;
+        while let [_, _, l0, l1, parameters @ ..] = rest {
+            let length = usize::from(u16::from_be_bytes([*l0, *l1]));
+            let entry = rest.get(..4 + length)?;
+            if let Some(algorithm) = Self::from_value(entry) {
+                return Some(algorithm);
+            }
+            rest = parameters.get(length + padding(length)..)?;
+        }
+        None
     }
 
     /// The value of PASSWORD-ALGORITHM.

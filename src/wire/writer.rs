@@ -33,8 +33,9 @@ impl<'a> MessageWriter<'a> {
         Self { out, start, id }
     }
 
-    /// An attribute with these bytes, padded with zeros. At most 65,535 bytes in
-    /// the whole message; the caller's attributes are far below.
+    /// An attribute with these bytes, padded with zeros. The whole message has room
+    /// for 65,532 bytes of attributes, and the caller's are far below; a longer
+    /// one gets a length that every receiver refuses.
     pub fn put(&mut self, kind: AttributeType, value: &[u8]) -> &mut Self {
         self.head(kind, value.len());
         self.out.extend_from_slice(value);
@@ -60,12 +61,21 @@ impl<'a> MessageWriter<'a> {
 
     /// ERROR-CODE; `reason` below 128 characters, may be empty.
     pub fn put_error(&mut self, code: ErrorCode, reason: &str) -> &mut Self {
-        let class = u8::try_from(code.number() / 100).unwrap_or(5);
-        let number = u8::try_from(code.number() % 100).unwrap_or(0);
+        let [class, number] = code.class_and_number();
         self.head(AttributeType::ERROR_CODE, 4 + reason.len());
         self.out.extend_from_slice(&[0, 0, class, number]);
         self.out.extend_from_slice(reason.as_bytes());
         self.out.extend_from_slice(&ZEROS[..padding(reason.len())]);
+        self.set_length(0);
+        self
+    }
+
+    /// UNKNOWN-ATTRIBUTES.
+    pub fn put_unknown_attributes(&mut self, types: &[AttributeType]) -> &mut Self {
+        let length = 2 * types.len();
+        self.head(AttributeType::UNKNOWN_ATTRIBUTES, length);
+        self.out.extend(types.iter().flat_map(|kind| kind.0.to_be_bytes()));
+        self.out.extend_from_slice(&ZEROS[..padding(length)]);
         self.set_length(0);
         self
     }
@@ -96,7 +106,9 @@ impl<'a> MessageWriter<'a> {
 
     /// Ends the message with the header of an attribute whose `length` bytes of
     /// value, and the padding behind them, the caller sends from elsewhere
-    /// (a Data indication's payload). Returns where the written part lies.
+    /// (a Data indication's payload). Returns where the written part lies. That
+    /// all of it fits (see [`MessageWriter::put`]) is for the caller to see to: a
+    /// payload may be too long.
     pub fn finish_before_value(mut self, kind: AttributeType, length: usize) -> Range<usize> {
         self.head(kind, length);
         self.set_length(length + padding(length));

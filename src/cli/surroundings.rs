@@ -1,0 +1,132 @@
+//! The server that a client command is for when no flag names one: the one that
+//! runs on this machine, or one started for the occasion.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::{Failure, pair};
+use crate::admin::runtime_file::{self, Runtime};
+use crate::client::url::ServerUrl;
+use crate::client::{Credentials, http};
+use crate::config::{Flag, Sources, load};
+use crate::server::{self, Access, Running, StartError};
+
+/// Says where the runtime file is, as `state-directory` does for the server.
+const STATE_DIRECTORY: &str = "FLOE_STATE_DIRECTORY";
+
+/// What is known besides the flags: a running server's, or that of one started
+/// for this run.
+#[derive(Debug, Default)]
+pub(super) struct Surroundings {
+    /// Its TURN listeners, best first; empty when there is none.
+    pub(super) servers: Vec<ServerUrl>,
+    /// Time-limited credentials for it.
+    pub(super) credentials: Option<Credentials>,
+    /// Its admin address, `http://HOST:PORT`.
+    pub(super) admin: Option<String>,
+    /// Its token.
+    pub(super) token: Option<String>,
+}
+
+impl Surroundings {
+    /// The newest running server of this user. Where there is none, and no flag
+    /// has `named` one, starts one on loopback, to be stopped by the caller.
+    pub(super) async fn find(named: bool) -> Result<(Self, Option<Running>), Failure> {
+        let configured = std::env::var_os(STATE_DIRECTORY).map(PathBuf::from).unwrap_or_default();
+        let found = runtime_file::find(&server::places(configured)).into_iter().next();
+        match found {
+            Some((_, runtime)) => Ok((Self::of_running(runtime).await, None)),
+            None if named => Ok((Self::default(), None)),
+            None => {
+                let own = start_own()?;
+                Ok((Self::of_own(&own), Some(own)))
+            }
+        }
+    }
+
+    async fn of_running(runtime: Runtime) -> Self {
+        let token = Some(runtime.token).filter(|token| !token.is_empty());
+        let mut surroundings = Self {
+            servers: runtime
+                .listeners
+                .iter()
+                .filter_map(|l| url(&l.transport, l.address.parse().ok()?))
+                .collect(),
+            credentials: None,
+            admin: runtime.admin,
+            token,
+        };
+        if let Some(admin) = &surroundings.admin {
+            // Without credentials `resolve` says which flags help.
+            surroundings.credentials = minted(admin, surroundings.token.as_deref()).await;
+        }
+        surroundings
+    }
+
+    fn of_own(own: &Running) -> Self {
+        let listeners = own.listeners().iter();
+        let credentials = match own.access().clone() {
+            Access::Minted { username, credential, .. } => {
+                Some(Credentials { username, password: credential })
+            }
+            Access::Users(_) => None,
+        };
+        Self {
+            servers: listeners.filter_map(|(transport, address)| url(transport.name(), *address)).collect(),
+            credentials,
+            admin: own.admin().map(str::to_owned),
+            token: Some(own.token().to_owned()),
+        }
+    }
+}
+
+/// How this machine reaches a listener: over loopback where it listens on every
+/// address.
+fn url(transport: &str, address: SocketAddr) -> Option<ServerUrl> {
+    let host: IpAddr = match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        _ => address.ip(),
+    };
+    let transport = transport.parse().ok()?;
+    Some(ServerUrl { host: host.to_string(), port: address.port(), transport: Some(transport) })
+}
+
+/// Credentials from the server itself, as an application would ask for them.
+async fn minted(admin: &str, token: Option<&str>) -> Option<Credentials> {
+    #[derive(Deserialize)]
+    struct Answer {
+        username: String,
+        password: String,
+    }
+    let path = format!("/turn?service=turn&username={}&ttl=3600", pair::USER);
+    let page = http::get(admin, &path, token).await.ok()?;
+    let answer: Answer = serde_json::from_str(&page).ok()?;
+    Some(Credentials { username: answer.username, password: answer.password })
+}
+
+/// A server on loopback with a secret of its own, on free ports. Both peers are
+/// relayed by it, so it needs no peer allowed.
+fn start_own() -> Result<Running, Failure> {
+    let set = |key: &str, value: &str| Flag {
+        name: "floe pair".to_owned(),
+        key: key.to_owned(),
+        values: vec![value.to_owned()],
+    };
+    let listeners = r#"["127.0.0.1:0", "[::1]:0"]"#;
+    let flags = vec![
+        set("listen.udp", listeners),
+        set("listen.tcp", listeners),
+        set("relay.addresses", r#"["127.0.0.1"]"#),
+        set("admin.listen", "127.0.0.1:0"),
+    ];
+    let loaded = load(&Sources { file: None, environment: Vec::new(), flags })?;
+    server::start(&loaded, Arc::default()).map_err(|error| match error {
+        StartError::Configuration(text) | StartError::System(text) => {
+            Failure::Failed(format!("no server runs here, and none can be started: {text}"))
+        }
+    })
+}
