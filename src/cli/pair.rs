@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use super::surroundings::Surroundings;
+use super::surroundings::{Surroundings, USER};
 use super::{Failure, logging, say};
 use crate::auth;
 use crate::client::Credentials;
@@ -15,8 +15,6 @@ use crate::client::transport::Transport;
 use crate::client::url::ServerUrl;
 use crate::net::Clock;
 
-/// Whom credentials are made for.
-pub(super) const USER: &str = "floe-pair";
 /// How long they hold: far longer than a run.
 const LASTS: Duration = Duration::from_secs(3600);
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{Failure, pair};
+use super::Failure;
 use crate::admin::runtime_file::{self, Runtime};
 use crate::client::url::ServerUrl;
 use crate::client::{Credentials, http};
@@ -16,6 +16,9 @@ use crate::server::{self, Access, Running, StartError};
 
 /// Says where the runtime file is, as `state-directory` does for the server.
 const STATE_DIRECTORY: &str = "FLOE_STATE_DIRECTORY";
+
+/// Whom credentials are made for.
+pub(super) const USER: &str = "floe-pair";
 
 /// What is known besides the flags: a running server's, or that of one started
 /// for this run.
@@ -102,7 +105,7 @@ async fn minted(admin: &str, token: Option<&str>) -> Option<Credentials> {
         username: String,
         password: String,
     }
-    let path = format!("/turn?service=turn&username={}&ttl=3600", pair::USER);
+    let path = format!("/turn?service=turn&username={}&ttl=3600", USER);
     let page = http::get(admin, &path, token).await.ok()?;
     let answer: Answer = serde_json::from_str(&page).ok()?;
     Some(Credentials { username: answer.username, password: answer.password })

@@ -276,7 +276,7 @@ impl Engine {
                 reply.put(AttributeType::RESERVATION_TOKEN, &token);
             }
             if let Some((family, code)) = allocation.address_error {
-                let [class, number] = [code.number() / 100, code.number() % 100].map(|n| n as u8);
+                let [class, number] = code.class_and_number();
                 let family = family.index() as u8 + 1;
                 reply.put(AttributeType::ADDRESS_ERROR_CODE, &[family, 0, class, number]);
             }

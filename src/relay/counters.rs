@@ -88,7 +88,8 @@ pub struct Counters {
     pub peer_in: [Flow; Family::BOTH.len()],
     /// To peers, by [`Family::index`]; written by `net`.
     pub peer_out: [Flow; Family::BOTH.len()],
-    /// Between two allocations of this server, without the kernel.
+    /// Between two allocations of this server, without the kernel; counted where it
+    /// comes out.
     pub hairpin: Flow,
     /// Requests and indications by method, in the order of [`METHODS`].
     pub requests: [Counter; METHODS.len()],
