@@ -1,6 +1,8 @@
 use super::*;
 use tokio::io::DuplexStream;
 
+use crate::wire::MAGIC_COOKIE;
+
 fn pair() -> (FramedConn<DuplexStream>, DuplexStream) {
     let (near, far) = tokio::io::duplex(1 << 18);
     let address = "127.0.0.1:1".parse().unwrap();
@@ -11,6 +13,7 @@ fn stun(body: usize) -> Vec<u8> {
     let mut message = vec![7; 20 + body];
     message[..2].copy_from_slice(&[0, 1]);
     message[2..4].copy_from_slice(&(body as u16).to_be_bytes());
+    message[4..8].copy_from_slice(&MAGIC_COOKIE.to_be_bytes());
     message
 }
 

@@ -22,6 +22,9 @@ use super::problem::{Origin, Report};
 /// The variable that names the configuration file where no argument does.
 pub const FILE_VARIABLE: &str = "FLOE_CONFIG";
 
+/// What is for `tests/run` and no key of ours.
+const TEST_PREFIX: &str = "FLOE_TEST_";
+
 /// What to read, from the weakest to the strongest.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
@@ -172,7 +175,7 @@ pub(super) fn from_environment(environment: &[(OsString, OsString)], report: &mu
     let mut given: Vec<Given> = Vec::new();
     for (name, text) in environment {
         let Some(name) = name.to_str().filter(|name| name.starts_with("FLOE_")) else { continue };
-        if name == FILE_VARIABLE || is_service_link(name) {
+        if name == FILE_VARIABLE || name.starts_with(TEST_PREFIX) || is_service_link(name) {
             continue;
         }
         let origin = Origin::Variable(name.to_owned());

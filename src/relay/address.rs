@@ -73,6 +73,18 @@ transport_address!(
     RelayAddr
 );
 
+impl PeerAddr {
+    /// A peer as a client names it. `None` for an IPv4-mapped IPv6 address: it is
+    /// never a legal IPv6 peer, and one that has relays of both families may not
+    /// reach IPv4 by it either (H-003).
+    pub fn from_wire(address: SocketAddr) -> Option<Self> {
+        match address.ip() {
+            IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some() => None,
+            _ => Some(Self::new(address)),
+        }
+    }
+}
+
 /// Address family. The numbers are those of RFC 8656 §18.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Family {

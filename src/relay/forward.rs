@@ -18,6 +18,15 @@ const MAX_UDP_PAYLOAD_V6: usize = 65_527;
 /// Largest STUN message: header and what its length field can say.
 const MAX_MESSAGE: usize = 20 + 65_532;
 
+/// How a peer's packet came to its relay.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// In at the relay socket.
+    Kernel,
+    /// From another allocation of this server, whose address nobody can forge.
+    Hairpin,
+}
+
 impl Engine {
     /// A datagram from a peer at one of our relay sockets.
     pub fn peer_datagram(
@@ -28,7 +37,7 @@ impl Engine {
         packet: &[u8],
         out: &mut Output,
     ) -> Route {
-        self.deliver_to_client(now.instant, relay, peer, 0..packet.len(), out)
+        self.deliver_to_client(now.instant, relay, peer, Way::Kernel, 0..packet.len(), out)
     }
 
     /// A packet that another shard's engine routed here ([`Route::ToShard`]).
@@ -76,7 +85,7 @@ impl Engine {
         let Some((id, allocation)) = self.table.find_live(from.five_tuple, now) else {
             return self.drop_packet(DropReason::NoAllocation);
         };
-        let Some(peer) = message.xor_address(AttributeType::XOR_PEER_ADDRESS).and_then(Result::ok) else {
+        let Some(Ok(peer)) = message.xor_address(AttributeType::XOR_PEER_ADDRESS) else {
             return self.drop_packet(DropReason::Malformed);
         };
         let Some(payload) = message.range(AttributeType::DATA) else {
@@ -85,7 +94,9 @@ impl Engine {
         if message.attributes().any(|attribute| must_be_refused(attribute.kind)) {
             return self.drop_packet(DropReason::UnknownAttribute);
         }
-        let peer = PeerAddr::new(peer);
+        let Some(peer) = PeerAddr::from_wire(peer) else {
+            return self.drop_packet(DropReason::DeniedPeer);
+        };
         let Some(permission) = allocation.permission(peer.ip(), now) else {
             return self.drop_packet(DropReason::NoPermission);
         };
@@ -144,7 +155,7 @@ impl Engine {
             return self.drop_packet(DropReason::NoSuchRelay);
         };
         self.world.counters.hairpin.count(payload.len());
-        self.deliver_to_client(now, relay, from, payload, out)
+        self.deliver_to_client(now, relay, from, Way::Hairpin, payload, out)
     }
 
     /// RFC 8656 §11.3, §12.5
@@ -153,6 +164,7 @@ impl Engine {
         now: Instant,
         relay: RelayId,
         peer: PeerAddr,
+        way: Way,
         payload: Range<usize>,
         out: &mut Output,
     ) -> Route {
@@ -160,8 +172,14 @@ impl Engine {
         let Some(allocation) = allocation.filter(|a| a.relay(relay.family, now).is_some()) else {
             return self.drop_packet(DropReason::NoAllocation);
         };
-        if allocation.permission(peer.ip(), now).is_none() {
+        let Some(permission) = allocation.permission(peer.ip(), now) else {
             return self.drop_packet(DropReason::NoPermission);
+        };
+        // What `peers.allow` does not open is not let in either (H-013): other
+        // services live at this server's own addresses.
+        let guarded = way == Way::Kernel && permission.reach == Reach::SomePorts;
+        if guarded && !self.world.peers.may_send(peer) {
+            return self.drop_packet(DropReason::DeniedPeer);
         }
         let five_tuple = allocation.path.five_tuple;
         let stream = five_tuple.transport.is_stream();

@@ -77,7 +77,8 @@ impl Engine {
         let wanted = || {
             let attributes = message.attributes();
             attributes.filter(|a| a.kind == AttributeType::XOR_PEER_ADDRESS).map(|a| {
-                address::decode_xor(a.value, message.transaction_id()).map(PeerAddr::new).map_err(bad_request)
+                let peer = address::decode_xor(a.value, message.transaction_id()).map_err(bad_request)?;
+                PeerAddr::from_wire(peer).ok_or(ErrorCode::FORBIDDEN)
             })
         };
         let mut granted = 0;
@@ -122,7 +123,7 @@ impl Engine {
         let number = message.get(AttributeType::CHANNEL_NUMBER).ok_or(ErrorCode::BAD_REQUEST)?;
         let number = channel_number_value(number).map_err(bad_request)?;
         let peer = message.xor_address(AttributeType::XOR_PEER_ADDRESS).ok_or(ErrorCode::BAD_REQUEST)?;
-        let peer = PeerAddr::new(peer.map_err(bad_request)?);
+        let peer = PeerAddr::from_wire(peer.map_err(bad_request)?).ok_or(ErrorCode::FORBIDDEN)?;
         if !(FIRST_CHANNEL..=last).contains(&number) {
             return Err(ErrorCode::BAD_REQUEST);
         }

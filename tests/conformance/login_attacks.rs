@@ -1,0 +1,70 @@
+//! Guessing passwords, and servers without any (CONFORMANCE H3).
+
+use crate::support::{ALICE, BOB, Client, Config, Request, Server, User};
+
+const WRONG: User<'_> = User { password: "a wrong guess", ..ALICE };
+
+// H-036
+#[test]
+fn a_guesser_is_met_with_silence_and_the_user_is_not() {
+    let server = Server::start(|config: &mut Config| {
+        config.set("limits.failed-logins-per-minute", 10);
+    });
+    let mut guesser = Client::udp(&server).user(WRONG);
+    let login = guesser.login().clone();
+    for _ in 0..300 {
+        guesser.send(&login.sign(Request::allocate()));
+    }
+    server
+        .wait_until("the guesses are read", || server.metric("floe_requests_total", &["allocate"]) >= 301.0);
+    let answered = guesser.count_waiting();
+    assert!((1..100).contains(&answered), "{answered} of 300 guesses");
+
+    // From the same address, with the right password.
+    Client::udp(&server).user(ALICE).allocate();
+    Client::udp(&server).user(BOB).allocate();
+}
+
+// H-038
+#[test]
+fn nobody_relays_without_a_password() {
+    let server = Server::start(|config: &mut Config| {
+        config.set("auth.users", toml::Table::new());
+    });
+    let mut client = Client::udp(&server);
+    client.ask(&Request::allocate()).assert_challenge(401);
+    for user in [ALICE, User { name: "", password: "" }, User { name: "anonymous", password: "" }] {
+        client = client.user(user);
+        client.challenge();
+        client.call(Request::allocate()).assert_challenge(401);
+    }
+}
+
+// H-035
+#[test]
+fn a_weak_secret_on_a_public_listener_stops_the_start() {
+    for secret in ["north", "CHANGE_ME", "secret"] {
+        let (status, log) = Server::refused(|config| {
+            config.secret_only().set("auth.secrets", vec![secret]);
+            config.set("listen.udp", vec!["0.0.0.0:0"]);
+        });
+        assert_eq!(status, Some(2), "{secret}: {log}");
+        assert!(log.contains("auth.secrets"), "{secret}: {log}");
+    }
+}
+
+// H-035
+#[test]
+fn secrets_are_not_logged() {
+    let server = Server::start(|config: &mut Config| {
+        config.set("auth.secrets", vec![crate::support::SECRET]).set("log.level", "trace");
+    });
+    let mut client = Client::udp(&server).user(ALICE);
+    client.allocate();
+    client.call(Request::refresh(0)).ok();
+    Client::udp(&server).user(WRONG).call(Request::allocate()).assert_challenge(401);
+    let log = server.log();
+    for secret in [crate::support::SECRET, ALICE.password, BOB.password] {
+        assert!(!log.contains(secret), "{secret} in the log");
+    }
+}

@@ -1,0 +1,333 @@
+//! A client of the server: sends what it is told to, byte by byte, and checks
+//! everything that comes back.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use floe::wire::{AttributeType, channel_data, frame, padding};
+use socket2::{Domain, Socket, Type};
+
+use super::reply::data_indication;
+use super::{Login, PATIENCE, Reply, Request, Scheme, Server, User};
+
+/// One 5-tuple.
+#[derive(Debug)]
+pub struct Client {
+    link: Link,
+    user: Option<(String, String, Scheme)>,
+    login: Option<Login>,
+}
+
+#[derive(Debug)]
+enum Link {
+    /// Connected: what doesn't come from the very address that was asked is not
+    /// seen (RFC 8489 §6.3.1.2).
+    Udp(UdpSocket),
+    Tcp {
+        stream: TcpStream,
+        unread: Vec<u8>,
+    },
+}
+
+impl Client {
+    /// On 127.0.0.1, over UDP.
+    pub fn udp(server: &Server) -> Self {
+        Self::udp_from(Ipv4Addr::LOCALHOST.into(), server.udp())
+    }
+
+    /// On ::1, over UDP.
+    pub fn udp6(server: &Server) -> Self {
+        Self::udp_from(Ipv6Addr::LOCALHOST.into(), server.udp6())
+    }
+
+    /// On any loopback address, over UDP.
+    pub fn udp_from(ip: IpAddr, server: SocketAddr) -> Self {
+        Self::over_udp(fresh_socket(ip), server)
+    }
+
+    /// On exactly this address and port, over UDP.
+    pub fn udp_on(local: SocketAddr, server: SocketAddr) -> Self {
+        Self::over_udp(UdpSocket::bind(local).expect("a free loopback port"), server)
+    }
+
+    fn over_udp(socket: UdpSocket, server: SocketAddr) -> Self {
+        socket.connect(server).expect("connected");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        Self { link: Link::Udp(socket), user: None, login: None }
+    }
+
+    /// On 127.0.0.1, over TCP.
+    pub fn tcp(server: &Server) -> Self {
+        Self::tcp_to(server.tcp())
+    }
+
+    /// On ::1, over TCP.
+    pub fn tcp6(server: &Server) -> Self {
+        Self::tcp_to(server.tcp6())
+    }
+
+    /// Over TCP to this address.
+    pub fn tcp_to(server: SocketAddr) -> Self {
+        Self::over(TcpStream::connect(server).expect("connected"))
+    }
+
+    /// From exactly this address and port, over TCP.
+    pub fn tcp_on(local: SocketAddr, server: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(server), Type::STREAM, None).expect("a socket");
+        socket.bind(&local.into()).expect("a free loopback port");
+        socket.connect(&server.into()).expect("connected");
+        Self::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.set_nodelay(true).expect("TCP_NODELAY");
+        Self { link: Link::Tcp { stream, unread: Vec::new() }, user: None, login: None }
+    }
+
+    /// From now on speaks to another address, from the same port, over UDP.
+    pub fn turn_to(&self, server: SocketAddr) {
+        let Link::Udp(socket) = &self.link else { panic!("a connection can't be moved") };
+        socket.connect(server).expect("connected");
+    }
+
+    /// Will sign as this user, the RFC 5389 way.
+    pub fn user(self, user: User<'_>) -> Self {
+        self.user_by(user, Scheme::Legacy)
+    }
+
+    /// Will sign as this user, this way.
+    pub fn user_by(mut self, user: User<'_>, scheme: Scheme) -> Self {
+        self.user = Some((user.name.into(), user.password.into(), scheme));
+        self.login = None;
+        self
+    }
+
+    pub fn local(&self) -> SocketAddr {
+        match &self.link {
+            Link::Udp(socket) => socket.local_addr(),
+            Link::Tcp { stream, .. } => stream.local_addr(),
+        }
+        .expect("bound")
+    }
+
+    pub fn is_udp(&self) -> bool {
+        matches!(self.link, Link::Udp(_))
+    }
+
+    /// One datagram, or bytes of the stream.
+    pub fn send(&mut self, bytes: &[u8]) {
+        match &mut self.link {
+            Link::Udp(socket) => assert_eq!(socket.send(bytes).expect("sent"), bytes.len()),
+            Link::Tcp { stream, .. } => stream.write_all(bytes).expect("written"),
+        }
+    }
+
+    /// The next datagram or frame; a frame comes without its padding, which is
+    /// checked to be zero.
+    pub fn receive(&mut self) -> Vec<u8> {
+        match &mut self.link {
+            Link::Udp(socket) => {
+                let mut buffer = vec![0; 65_536];
+                let length = socket.recv(&mut buffer).expect("a packet from the server");
+                buffer.truncate(length);
+                buffer
+            }
+            Link::Tcp { stream, unread } => loop {
+                if let frame::Next::Frame { message, total } = frame::next(unread, usize::MAX) {
+                    let mut packet: Vec<u8> = unread.drain(..total).collect();
+                    assert!(packet.split_off(message).iter().all(|byte| *byte == 0), "padding is zero");
+                    return packet;
+                }
+                let mut buffer = [0; 16_384];
+                let length = stream.read(&mut buffer).expect("bytes from the server");
+                assert_ne!(length, 0, "the server closed the connection");
+                unread.extend(&buffer[..length]);
+            },
+        }
+    }
+
+    /// The server closes the connection and sends nothing before.
+    pub fn expect_closed(&mut self) {
+        let Link::Tcp { stream, unread } = &mut self.link else { panic!("UDP has no connection") };
+        assert!(unread.is_empty());
+        match stream.read(&mut [0; 64]) {
+            Ok(0) => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            other => panic!("the connection should be closed: {other:?}"),
+        }
+    }
+
+    /// The TCP connection itself.
+    pub fn stream(&self) -> &TcpStream {
+        match &self.link {
+            Link::Tcp { stream, .. } => stream,
+            Link::Udp(_) => panic!("UDP has no connection"),
+        }
+    }
+
+    /// Sends these bytes; the next thing that comes is their response.
+    pub fn ask_bytes(&mut self, bytes: &[u8]) -> Reply {
+        self.send(bytes);
+        let reply = Reply::to(bytes, self.receive());
+        // RFC 8489 §6.1: what fits every path.
+        let largest = if self.local().is_ipv4() { 548 } else { 1232 };
+        assert!(!self.is_udp() || reply.bytes.len() <= largest, "{} bytes", reply.bytes.len());
+        reply
+    }
+
+    /// Sends the request unsigned.
+    pub fn ask(&mut self, request: &Request) -> Reply {
+        self.ask_bytes(&request.bytes())
+    }
+
+    /// A Binding, answered.
+    pub fn ping(&mut self) -> Reply {
+        self.ask(&Request::binding()).ok()
+    }
+
+    /// Nothing answers these bytes: the next thing that comes is the answer to
+    /// what was sent behind them.
+    pub fn expect_silence(&mut self, bytes: &[u8]) {
+        self.send(bytes);
+        self.ping();
+    }
+
+    /// Reads what the server has sent so far and says how many packets it was.
+    /// Whatever it will send must be on its way already.
+    pub fn count_waiting(&mut self) -> usize {
+        let Link::Udp(socket) = &self.link else { panic!("a stream has no packets to count") };
+        socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
+        let mut buffer = [0; 2048];
+        let count = std::iter::from_fn(|| socket.recv(&mut buffer).ok()).count();
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        count
+    }
+
+    /// Everything that comes before the answer to a Binding sent now.
+    pub fn receive_until_pinged(&mut self) -> Vec<Vec<u8>> {
+        let binding = Request::binding().bytes();
+        self.send(&binding);
+        let mut before = Vec::new();
+        loop {
+            let packet = self.receive();
+            if packet.get(8..20) == Some(&binding[8..20]) {
+                return before;
+            }
+            before.push(packet);
+        }
+    }
+
+    /// Lets itself be challenged, and remembers realm and nonce.
+    pub fn challenge(&mut self) -> &mut Login {
+        let (name, password, scheme) = self.user.clone().expect("a user");
+        let challenge = self.ask(&Request::allocate());
+        challenge.assert_challenge(401);
+        let user = User { name: &name, password: &password };
+        let login = Login::new(user, challenge.realm(), challenge.nonce());
+        self.login.insert(Login { scheme, ..login })
+    }
+
+    /// What the client signs with, challenged first if it has not been yet.
+    pub fn login(&mut self) -> &mut Login {
+        if self.login.is_none() {
+            self.challenge();
+        }
+        self.login.as_mut().expect("challenged")
+    }
+
+    /// Sends the request signed. The reply must be signed too, or tell why the
+    /// signature was not good enough.
+    pub fn call(&mut self, request: Request) -> Reply {
+        let bytes = self.login().sign(request);
+        self.call_bytes(&bytes)
+    }
+
+    /// The same for a message signed by hand.
+    pub fn call_bytes(&mut self, bytes: &[u8]) -> Reply {
+        let reply = self.ask_bytes(bytes);
+        if ![401, 438].contains(&reply.code()) {
+            assert!(self.login().has_signed(&reply), "the reply ({}) is not signed", reply.code());
+            for kind in [AttributeType::USERNAME, AttributeType::USERHASH] {
+                assert!(!reply.has(kind), "{kind:?} in a reply");
+            }
+        }
+        reply
+    }
+
+    /// Allocates a UDP relay.
+    pub fn allocate(&mut self) -> SocketAddr {
+        self.call(Request::allocate()).ok().relayed()
+    }
+
+    pub fn permit(&mut self, peer: IpAddr) {
+        self.call(Request::permission(&[peer])).ok();
+    }
+
+    pub fn bind(&mut self, channel: u16, peer: SocketAddr) {
+        self.call(Request::channel_bind(channel, peer)).ok();
+    }
+
+    /// A Send indication.
+    pub fn send_to(&mut self, peer: SocketAddr, payload: &[u8]) {
+        self.send(&Request::send_indication(peer, payload).bytes());
+    }
+
+    /// ChannelData, padded on a stream.
+    pub fn send_channel(&mut self, channel: u16, payload: &[u8]) {
+        let mut packet = channel_message(channel, payload);
+        if !self.is_udp() {
+            packet.resize(packet.len() + padding(payload.len()), 0);
+        }
+        self.send(&packet);
+    }
+
+    /// The next thing that comes is this payload in a Data indication.
+    pub fn expect_data(&mut self, peer: SocketAddr, payload: &[u8]) {
+        let packet = self.receive();
+        assert_eq!(data_indication(&packet), (peer, payload.to_vec()));
+    }
+
+    /// The next thing that comes is this payload on this channel.
+    pub fn expect_channel(&mut self, channel: u16, payload: &[u8]) {
+        let packet = self.receive();
+        let (number, range) = channel_data::parse(&packet).expect("ChannelData");
+        assert_eq!((number.0, &packet[range]), (channel, payload));
+    }
+
+    /// A datagram and its way back prove that this client and this peer reach
+    /// each other by Send and Data.
+    pub fn exchange(&mut self, relayed: SocketAddr, peer: &super::Peer) {
+        self.send_to(peer.address(), b"there");
+        peer.expect(b"there", relayed);
+        peer.send(relayed, b"and back");
+        self.expect_data(peer.address(), b"and back");
+    }
+}
+
+/// A socket whose port no client of this process has had before: a server still
+/// knows the allocation of one that is gone. Below the ephemeral range, so that
+/// it takes no port from listeners and relays.
+fn fresh_socket(ip: IpAddr) -> UdpSocket {
+    const PORTS: std::ops::Range<u32> = 10_000..32_768;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(2_654_435_761);
+    for _ in PORTS {
+        let number = start.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + number % (PORTS.end - PORTS.start);
+        if let Ok(socket) = UdpSocket::bind((ip, port as u16)) {
+            return socket;
+        }
+    }
+    panic!("no free port on {ip}");
+}
+
+/// A ChannelData message, unpadded.
+pub fn channel_message(channel: u16, payload: &[u8]) -> Vec<u8> {
+    let mut packet = channel.to_be_bytes().to_vec();
+    packet.extend((payload.len() as u16).to_be_bytes());
+    packet.extend(payload);
+    packet
+}

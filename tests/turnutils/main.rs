@@ -1,0 +1,188 @@
+//! floe against the clients that come with coturn (Debian: package `coturn`,
+//! 4.6.1): an implementation that has nothing in common with ours.
+//!
+//! `turnutils_uclient` ends with status 0 even when every packet is lost, so its
+//! summary is read instead; and it chooses channels up to 0x7FFF (RFC 5766),
+//! which floe has when `relay.legacy-channels` is on. Its `-Z` asks for two families by
+//! an attribute of a draft (0x8032), so that is left to the conformance tests.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+
+use support::command::{bound_command, find};
+use support::{ALICE, Config, Server, skip};
+
+/// Messages a client sends to each of its peers.
+const MESSAGES: &str = "5";
+
+/// Runs a tool for at most a minute: its waits have no end of their own.
+fn run(tool: &str, arguments: &[&str]) -> Option<String> {
+    if find(tool).is_none() {
+        skip(tool, "not installed (Debian: apt-get install coturn)");
+        return None;
+    }
+    let output = bound_command("timeout")
+        .args(["--kill-after=5", "60", tool])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("timeout (coreutils) runs");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(output.status.success(), "{tool} {arguments:?}: {}\n{said}", output.status);
+    Some(said)
+}
+
+/// Sends to an echoing peer by way of floe; everything must come back.
+fn relay(server: SocketAddr, echo: &Echo, modes: &[&str]) {
+    let (host, port) = (server.ip().to_string(), server.port().to_string());
+    let (peer, peer_port) = (echo.host(), echo.port().to_string());
+    let user = ["-u", ALICE.name, "-w", ALICE.password, "-n", MESSAGES, "-p", &port];
+    let to = ["-e", &peer, "-r", &peer_port, &host];
+    let Some(said) = run("turnutils_uclient", &[&user, modes, &to].concat()) else { return };
+    nothing_lost(&said);
+}
+
+/// Two clients of floe send to each other.
+fn client_to_client(server: SocketAddr, modes: &[&str]) {
+    let (host, port) = (server.ip().to_string(), server.port().to_string());
+    let user = ["-y", "-u", ALICE.name, "-w", ALICE.password, "-n", MESSAGES, "-p", &port];
+    let Some(said) = run("turnutils_uclient", &[&user, modes, &[&host]].concat()) else { return };
+    nothing_lost(&said);
+}
+
+/// The last summary line says that as many bytes came as went, and the one of
+/// losses that there were none.
+fn nothing_lost(said: &str) {
+    let summary = said.lines().rfind(|line| line.contains("tot_send_bytes")).expect(said);
+    let numbers: Vec<u64> =
+        summary.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect();
+    let [.., sent, received] = numbers[..] else { panic!("{summary}") };
+    assert!(sent > 0 && sent == received, "{summary}\n{said}");
+    let losses = said.lines().rfind(|line| line.contains("Total lost packets")).expect(said);
+    assert!(losses.contains("Total lost packets 0 "), "{losses}\n{said}");
+}
+
+/// Peers that send back whatever they get: the tool uses a port and the next.
+struct Echo(SocketAddr);
+
+impl Echo {
+    /// On this address, for as long as the test runs.
+    fn at(ip: &str) -> Self {
+        let sockets = (0..100).find_map(|_| {
+            let first = std::net::UdpSocket::bind((ip, 0)).ok()?;
+            let next = first.local_addr().ok()?.port().checked_add(1)?;
+            Some([first, std::net::UdpSocket::bind((ip, next)).ok()?])
+        });
+        let sockets = sockets.expect("two free ports in a row");
+        let address = sockets[0].local_addr().expect("bound");
+        for socket in sockets {
+            std::thread::spawn(move || {
+                let mut buffer = vec![0; 65_536];
+                while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+                    let _ = socket.send_to(&buffer[..length], from);
+                }
+            });
+        }
+        Self(address)
+    }
+
+    fn host(&self) -> String {
+        self.0.ip().to_string()
+    }
+
+    fn port(&self) -> u16 {
+        self.0.port()
+    }
+}
+
+fn legacy_channels(config: &mut Config) {
+    config.set("relay.legacy-channels", true);
+}
+
+// B-001 Q-14
+#[test]
+fn stunclient_is_told_its_address() {
+    let server = Server::start(|_| {});
+    for address in [server.udp(), server.udp6()] {
+        let (host, port) = (address.ip().to_string(), address.port().to_string());
+        let Some(said) = run("turnutils_stunclient", &["-p", &port, &host]) else { return };
+        assert!(said.contains("UDP reflexive addr"), "{said}");
+    }
+}
+
+// B-001
+#[test]
+fn udp_channels() {
+    let server = Server::start(legacy_channels);
+    relay(server.udp(), &Echo::at("127.0.0.1"), &[]);
+    relay(server.udp(), &Echo::at("127.0.0.1"), &["-c"]);
+}
+
+// B-001
+#[test]
+fn udp_channels_padded() {
+    let server = Server::start(legacy_channels);
+    relay(server.udp(), &Echo::at("127.0.0.1"), &["-D", "-l", "171"]);
+}
+
+// B-001
+#[test]
+fn udp_send() {
+    // No channels, so no old numbers are needed.
+    let server = Server::start(|_| {});
+    relay(server.udp(), &Echo::at("127.0.0.1"), &["-s"]);
+}
+
+// B-001
+#[test]
+fn tcp_channels() {
+    let server = Server::start(legacy_channels);
+    relay(server.tcp(), &Echo::at("127.0.0.1"), &["-t"]);
+    relay(server.tcp(), &Echo::at("127.0.0.1"), &["-t", "-l", "171"]);
+}
+
+// B-001
+#[test]
+fn tcp_send() {
+    let server = Server::start(|_| {});
+    relay(server.tcp(), &Echo::at("127.0.0.1"), &["-t", "-s"]);
+}
+
+// B-160
+#[test]
+fn ipv6_clients() {
+    let server = Server::start(legacy_channels);
+    relay(server.udp6(), &Echo::at("127.0.0.1"), &[]);
+    relay(server.tcp6(), &Echo::at("127.0.0.1"), &["-t", "-s"]);
+}
+
+// B-036 B-160
+#[test]
+fn ipv6_relays() {
+    let server = Server::start(legacy_channels);
+    relay(server.udp(), &Echo::at("::1"), &["-x"]);
+    relay(server.udp6(), &Echo::at("::1"), &["-x", "-s"]);
+}
+
+// B-029 B-031 B-164
+#[test]
+fn client_to_client_by_way_of_two_relays() {
+    let server = Server::start(legacy_channels);
+    client_to_client(server.udp(), &["-m", "2"]);
+    client_to_client(server.udp(), &["-s"]);
+    client_to_client(server.udp(), &["-x"]);
+    client_to_client(server.tcp(), &["-t"]);
+}
+
+// B-100
+#[test]
+fn many_clients_at_once() {
+    let server = Server::start(legacy_channels);
+    relay(server.udp(), &Echo::at("127.0.0.1"), &["-c", "-m", "20", "-z", "5"]);
+}
