@@ -7,6 +7,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "../fuzz/fuzz_targets/engine_sequences.rs"]
+mod engine_sequences;
 #[path = "../fuzz/fuzz_targets/stream_framing.rs"]
 mod stream_framing;
 #[path = "../fuzz/fuzz_targets/wire_decode.rs"]
@@ -15,8 +17,11 @@ mod wire_decode;
 type Check = fn(&[u8]);
 
 /// Every target, by name, and what it does with an input.
-const TARGETS: [(&str, Check); 2] =
-    [("stream_framing", stream_framing::check), ("wire_decode", wire_decode::check)];
+const TARGETS: [(&str, Check); 3] = [
+    ("engine_sequences", engine_sequences::check),
+    ("stream_framing", stream_framing::check),
+    ("wire_decode", wire_decode::check),
+];
 
 #[test]
 fn every_corpus_file_passes() {

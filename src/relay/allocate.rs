@@ -267,7 +267,7 @@ impl Engine {
     ) -> Route {
         let left = allocation.expires().since(now).as_secs();
         reply::success(asked, &identity.signer, &self.world.counters, out, |reply| {
-            for relay in allocation.relays.iter().flatten() {
+            for relay in allocation.relays.iter().flatten().filter(|relay| now < relay.expires) {
                 reply.put_xor_address(AttributeType::XOR_RELAYED_ADDRESS, relay.address.socket());
             }
             reply.put_u32(AttributeType::LIFETIME, u32::try_from(left).unwrap_or(u32::MAX));

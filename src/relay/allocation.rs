@@ -10,6 +10,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::address::{Family, PeerAddr, RelayAddr};
+use super::counters::Counters;
 use super::ports::Claim;
 use super::route::{AllocationId, AllocationSummary, ClientPath, Traffic};
 use super::time::Instant;
@@ -127,19 +128,29 @@ impl Allocation {
         self.channels.len().cast_signed() - before.cast_signed()
     }
 
-    /// Takes out what has expired; returns how many permissions and channels.
-    pub(super) fn sweep(&mut self, now: Instant) -> (usize, usize) {
+    /// Takes out what has expired.
+    pub(super) fn sweep(&mut self, now: Instant, counters: &Counters) {
+        self.retain(counters, |_, expires| now < expires);
+    }
+
+    /// Takes out what leads to peers of a family, whose relay is gone.
+    pub(super) fn forget(&mut self, family: Family, counters: &Counters) {
+        self.retain(counters, |peer, _| Family::of(peer) != family);
+    }
+
+    fn retain(&mut self, counters: &Counters, keep: impl Fn(IpAddr, Instant) -> bool) {
         let before = (self.permissions.len(), self.channels.len());
-        self.permissions.retain(|_, permission| now < permission.expires);
+        self.permissions.retain(|peer, permission| keep(*peer, permission.expires));
         let (channels, channel_of) = (&mut self.channels, &mut self.channel_of);
         channels.retain(|_, channel| {
-            let live = now < channel.expires;
-            if !live {
+            let kept = keep(channel.peer.ip(), channel.expires);
+            if !kept {
                 channel_of.remove(&channel.peer);
             }
-            live
+            kept
         });
-        (before.0 - self.permissions.len(), before.1 - self.channels.len())
+        counters.permissions.sub((before.0 - self.permissions.len()) as u64);
+        counters.channels.sub((before.1 - self.channels.len()) as u64);
     }
 
     /// When it is to be looked at next. The slack bounds how often an allocation

@@ -7,6 +7,7 @@ use arrayvec::ArrayVec;
 use foldhash::fast::FixedState;
 
 use super::address::FiveTuple;
+use super::allocate::DEFAULT_LIFETIME;
 use super::authenticate::Authenticator;
 use super::counters::{CLOSE_REASONS, Counters};
 use super::ports::RelayPool;
@@ -27,7 +28,7 @@ use crate::wire::{AttributeType, Class, ErrorCode, Message, Method, PacketKind, 
 pub struct Settings {
     /// REALM of every challenge; 1 to 127 characters, no `"` or `\`.
     pub realm: String,
-    /// Longest allocation lifetime, seconds; at least 600.
+    /// Longest allocation lifetime, seconds; less than 600 counts as 600.
     pub max_lifetime: u32,
     /// Channel numbers up to 0x7FFF (RFC 5766) instead of 0x4FFF.
     pub legacy_channels: bool,
@@ -78,7 +79,8 @@ pub struct Engine {
 
 impl Engine {
     /// An engine with no allocations.
-    pub fn new(shard: ShardId, settings: Settings, mut world: World) -> Self {
+    pub fn new(shard: ShardId, mut settings: Settings, mut world: World) -> Self {
+        settings.max_lifetime = settings.max_lifetime.max(DEFAULT_LIFETIME);
         let mut seed = [0; 8];
         world.random.fill(&mut seed);
         let hash = FixedState::with_seed(u64::from_le_bytes(seed));
@@ -209,11 +211,18 @@ impl Engine {
         self.draining = true;
     }
 
-    /// Ends every allocation.
+    /// Ends every allocation and lets go of every port held here. An Allocate that
+    /// still waits for its sockets ends with its next [`Engine::complete`].
     pub fn close_all(&mut self, now: Now, out: &mut Output) {
-        let live: Vec<AllocationId> = self.table.live().map(|(id, _)| id).collect();
-        for id in live {
-            self.close(now.instant, id, CloseReason::Shutdown, out);
+        for id in self.table.ids() {
+            if self.table.live_mut(id).is_some() {
+                self.close(now.instant, id, CloseReason::Shutdown, out);
+            } else {
+                self.abandon(id);
+            }
+        }
+        for token in self.world.pool.reservations().of(self.shard) {
+            self.end_reservation(token);
         }
     }
 
@@ -239,9 +248,7 @@ impl Engine {
             // The timer is spent; `close` cancels a number that nobody holds.
             return self.close(now, id, CloseReason::Expired, out);
         }
-        let (permissions, channels) = allocation.sweep(now);
-        self.world.counters.permissions.sub(permissions as u64);
-        self.world.counters.channels.sub(channels as u64);
+        allocation.sweep(now, &self.world.counters);
         let ended: ArrayVec<_, 2> =
             allocation.relays.iter().flatten().filter(|relay| relay.expires <= now).copied().collect();
         for relay in ended {
@@ -286,9 +293,9 @@ impl Engine {
 
     /// Ends one relay of a dual allocation; the other goes on.
     pub(super) fn close_relay(&mut self, id: AllocationId, family: super::Family, out: &mut Output) {
-        let Some(relay) = self.table.live_mut(id).and_then(|a| a.relays[family.index()].take()) else {
-            return;
-        };
+        let Some(allocation) = self.table.live_mut(id) else { return };
+        let Some(relay) = allocation.relays[family.index()].take() else { return };
+        allocation.forget(family, &self.world.counters);
         self.table.forget_relay(relay.address);
         out.effects.push(Effect::CloseRelay { relay: RelayId { allocation: id, family } });
         self.world.pool.release(relay.claim);

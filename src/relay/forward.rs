@@ -121,7 +121,7 @@ impl Engine {
         let Some(relay) = allocation.relay(peer.family(), now) else {
             return self.drop_packet(DropReason::WrongFamily);
         };
-        if reach == Reach::SomePorts {
+        if reach != Reach::Open {
             if let Some((shard, to)) = self.world.pool.holder(peer) {
                 allocation.traffic.up(payload.len());
                 let from = PeerAddr::new(relay.address.socket());

@@ -24,6 +24,12 @@ struct RelayAddress {
     used: AtomicU32,
 }
 
+impl RelayAddress {
+    fn has_room(&self) -> bool {
+        (self.used.load(Relaxed) as usize) < self.holders.len()
+    }
+}
+
 /// A claimed port: `address` names the local IP within the pool.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Claim {
@@ -167,7 +173,7 @@ impl RelayPool {
     ) -> Option<T> {
         let addresses: arrayvec::ArrayVec<u16, 64> = (0u16..)
             .zip(&self.addresses)
-            .filter(|(_, a)| Family::of(a.local) == family)
+            .filter(|(_, a)| Family::of(a.local) == family && a.has_room())
             .map(|(i, _)| i)
             .take(64)
             .collect();
@@ -196,6 +202,11 @@ impl RelayPool {
     fn take(&self, address: u16, offset: usize, shard: ShardId) -> Option<Claim> {
         let entry = &self.addresses[usize::from(address)];
         let holder = entry.holders.get(offset)?;
+        // A look before the exchange: a search of a nearly full table writes to
+        // none of the places that are taken.
+        if holder.load(Relaxed) != 0 {
+            return None;
+        }
         holder.compare_exchange(0, shard.0.checked_add(1)?, Relaxed, Relaxed).ok()?;
         entry.used.fetch_add(1, Relaxed);
         let port = self.first + u16::try_from(offset).ok()?;

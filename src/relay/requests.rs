@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::address::{Family, PeerAddr};
 use super::allocate::{DEFAULT_LIFETIME, bad_request, family, optional};
-use super::allocation::{Allocation, CHANNEL_LIFETIME, Channel, MAX_PER_ALLOCATION, PERMISSION_LIFETIME};
+use super::allocation::{
+    Allocation, CHANNEL_LIFETIME, Channel, MAX_PER_ALLOCATION, PERMISSION_LIFETIME, Relay,
+};
 use super::authenticate::Identity;
 use super::engine::{Engine, World};
 use super::reply::{self, Asked};
@@ -41,9 +43,12 @@ impl Engine {
             Some(Some(family)) if allocation.relay(family, now.instant).is_some() => vec![family],
             Some(_) => return Err(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH),
         };
+        // One that has had its time stays dead, though its timer has yet to fire.
+        let is_live = |relay: &Relay| now.instant < relay.expires;
         let lifetime = if wanted == 0 { 0 } else { wanted.clamp(DEFAULT_LIFETIME, longest) };
         if lifetime == 0 {
-            let all = allocation.relays.iter().flatten().all(|r| families.contains(&r.address.family()));
+            let mut live = allocation.relays.iter().flatten().filter(|relay| is_live(relay));
+            let all = live.all(|relay| families.contains(&relay.address.family()));
             if all {
                 self.close(now.instant, id, CloseReason::Deleted, out);
             } else {
@@ -51,7 +56,7 @@ impl Engine {
             }
         } else {
             let expires = now.instant + Duration::from_secs(lifetime.into());
-            for relay in allocation.relays.iter_mut().flatten() {
+            for relay in allocation.relays.iter_mut().flatten().filter(|relay| is_live(relay)) {
                 if families.contains(&relay.address.family()) {
                     relay.expires = expires;
                 }
@@ -81,6 +86,10 @@ impl Engine {
                 PeerAddr::from_wire(peer).ok_or(ErrorCode::FORBIDDEN)
             })
         };
+        // What has expired and is yet to be swept takes no room from what is new.
+        if allocation.permissions.len() + wanted().count() > MAX_PER_ALLOCATION {
+            allocation.sweep(now.instant, counters);
+        }
         let mut granted = 0;
         let mut added = 0;
         for peer in wanted() {
@@ -128,6 +137,9 @@ impl Engine {
             return Err(ErrorCode::BAD_REQUEST);
         }
         let number = ChannelNumber(number);
+        if allocation.channels.len().max(allocation.permissions.len()) >= MAX_PER_ALLOCATION {
+            allocation.sweep(now.instant, counters);
+        }
         let bound = allocation.channel(number, now.instant);
         let other_peer = bound.is_some_and(|channel| channel.peer != peer);
         let other_number = allocation.channel_to(peer, now.instant).is_some_and(|n| n != number);

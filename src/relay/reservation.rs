@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 
 use super::engine::{Engine, Timer};
 use super::ports::Claim;
+use super::route::ShardId;
 use super::time::Instant;
 
 /// How long a port is held (RFC 8656 §7.2: at least 30 s).
@@ -24,6 +25,8 @@ pub(super) struct Reservation {
     /// Only this name may redeem the token (B-030).
     pub(super) username: Arc<str>,
     pub(super) user: Arc<str>,
+    /// Whose timer ends it.
+    shard: ShardId,
 }
 
 /// Bounded by the ports there are and by the quota of their users.
@@ -33,6 +36,12 @@ pub(super) struct Reservations(Mutex<HashMap<Token, Reservation, RandomState>>);
 impl Reservations {
     pub(super) fn insert(&self, token: Token, reservation: Reservation) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(token, reservation);
+    }
+
+    /// The tokens of one shard.
+    pub(super) fn of(&self, shard: ShardId) -> Vec<Token> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.iter().filter(|(_, reservation)| reservation.shard == shard).map(|(token, _)| *token).collect()
     }
 
     pub(super) fn remove_if(
@@ -58,7 +67,8 @@ impl Engine {
     ) -> Token {
         let mut token = [0; 8];
         self.world.random.fill(&mut token);
-        let reservation = Reservation { claim, username: Arc::clone(username), user: Arc::clone(user) };
+        let reservation =
+            Reservation { claim, username: Arc::clone(username), user: Arc::clone(user), shard: self.shard };
         self.world.pool.reservations().insert(token, reservation);
         // Whichever shard redeems it: the timer then finds nothing.
         self.timers.insert(now + HOLD, Timer::Reservation(token));

@@ -23,6 +23,12 @@ struct Slot {
     entry: Entry,
 }
 
+impl Slot {
+    fn id(&self, index: usize) -> AllocationId {
+        AllocationId { index: u32::try_from(index).unwrap_or(u32::MAX), generation: self.generation }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Table {
     slots: Slab<Slot>,
@@ -82,6 +88,8 @@ impl Table {
             }
         };
         self.by_tuple.remove(&five_tuple);
+        debug_assert_eq!(self.by_tuple.len(), self.slots.len(), "a 5-tuple each");
+        debug_assert!(self.live > 0 || self.by_relay.is_empty(), "a relay of nobody");
         Some(entry)
     }
 
@@ -124,12 +132,14 @@ impl Table {
 
     pub(super) fn live(&self) -> impl Iterator<Item = (AllocationId, &Allocation)> + '_ {
         self.slots.iter().filter_map(|(index, slot)| match &slot.entry {
-            Entry::Live(allocation) => {
-                let index = u32::try_from(index).unwrap_or(u32::MAX);
-                Some((AllocationId { index, generation: slot.generation }, &**allocation))
-            }
+            Entry::Live(allocation) => Some((slot.id(index), &**allocation)),
             Entry::Opening(_) => None,
         })
+    }
+
+    /// Of every entry, in the order of their places.
+    pub(super) fn ids(&self) -> Vec<AllocationId> {
+        self.slots.iter().map(|(index, slot)| slot.id(index)).collect()
     }
 
     fn slot(&self, id: AllocationId) -> Option<&Slot> {

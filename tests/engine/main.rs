@@ -1,0 +1,27 @@
+//! The engine from outside: whole conversations of clients and peers with one
+//! engine or two, over a simulated network and clock. One behaviour a file; the
+//! ids above a test are those of the conformance catalogue.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod allocate;
+mod authentication;
+mod channels;
+mod client;
+mod credentials;
+mod failures;
+mod families;
+mod hairpin;
+mod hostile;
+mod lifetimes;
+mod model;
+mod nonces;
+mod permissions;
+mod ports;
+mod properties;
+mod quotas;
+mod reservations;
+mod retransmissions;
+mod send_and_data;
+mod sequences;
+mod world;

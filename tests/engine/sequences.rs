@@ -1,0 +1,588 @@
+//! Any sequence of requests, packets, waits and mishaps, held against the
+//! [`model`](super::model) after every step. Six bytes are one step, so that the
+//! property tests and the fuzzer share it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use floe::relay::{DropReason, Family, Instant, Outcome, PeerAddr};
+use floe::wire::{AttributeType, Class, Method};
+
+use super::client::{Answer, Client, MODERN, Request};
+use super::model::{Actor, Expected, HOLD, Held, Model, Opening, State, Wish, user_of};
+use super::world::{ERIN, RELAY_V4, RELAY_V6, START, Sent, Setup, SplitMix, World, addr};
+
+/// How many allocations each user may have.
+const PER_USER: u32 = 3;
+
+/// Runs one sequence to its end and closes everything; returns a digest of all
+/// that came out.
+pub(crate) fn run(input: &[u8]) -> u64 {
+    let (flags, steps) = input.split_first().unwrap_or((&0, &[]));
+    let mut stage = Stage::new(*flags);
+    for step in steps.chunks_exact(6).take(400) {
+        stage.step(step.try_into().unwrap());
+        stage.check();
+    }
+    stage.end();
+    stage.world.transcript()
+}
+
+struct Stage {
+    world: World,
+    model: Model,
+    random: SplitMix,
+}
+
+impl Stage {
+    fn new(flags: u8) -> Self {
+        let shards = 1 + (flags & 1);
+        let first = 50_000 + u16::from(flags >> 1 & 1);
+        let mut setup = Setup {
+            seed: flags.into(),
+            shards,
+            ports: first..=first + 6,
+            v6: flags & 4 == 0,
+            per_user: PER_USER,
+            ..Setup::default()
+        };
+        setup.settings.compat_permission_lifetime = flags & 8 != 0;
+        let (ports, compat) = (setup.ports.clone(), setup.settings.compat_permission_lifetime);
+        let mut world = World::with(setup);
+        let clients = [
+            Client::alice(),
+            Client::new("alice", "192.0.2.1:4001").signing(MODERN),
+            Client::bob().over_tcp(),
+            Client::new("bob", "[2001:db8:7::2]:4000"),
+            Client::new("carol", "192.0.2.3:4000").over_tcp().signing(MODERN),
+            Client::new(ERIN, "192.0.2.4:4000"),
+        ];
+        let actor = |(n, client): (usize, Client)| {
+            let mut client = client.on_shard(n % usize::from(shards));
+            client.greet(&mut world);
+            let nonce_at = world.now.instant;
+            Actor {
+                client,
+                state: State::Nothing,
+                allocate: (Vec::new(), nonce_at),
+                last: Vec::new(),
+                nonce_at,
+            }
+        };
+        let actors = clients.into_iter().enumerate().map(actor).collect();
+        let woken = world.now.instant;
+        let model = Model { actors, held: Vec::new(), ports, compat, draining: false, woken };
+        Self { world, model, random: SplitMix(flags.into()) }
+    }
+
+    fn now(&self) -> Instant {
+        self.world.now.instant
+    }
+
+    fn step(&mut self, [kind, who, a, b, c, d]: [u8; 6]) {
+        let who = usize::from(who) % self.model.actors.len();
+        match kind % 32 {
+            0..=4 => self.allocate(who, [a, b, c, d]),
+            5 | 6 => self.refresh(who, a, b),
+            7..=9 => self.permit(who, [a, b, c], d),
+            10..=12 => self.bind(who, a, b),
+            13..=15 => self.send(who, a, b, c),
+            16..=18 => self.channel_data(who, a, b),
+            19..=22 => self.peer(who, a, b, c),
+            23..=25 => self.pass(a, b),
+            26 => self.stall(a, b),
+            27 => self.finish(a, b),
+            28 => self.again(who),
+            29 => self.garbage(who, a, b),
+            30 if a < 128 => self.gone(who),
+            31 if a < 8 => self.drain(),
+            31 if a < 16 => self.close_all(),
+            31 => self.world.hold_binds = b < 128,
+            _ => self.impostor(who, a),
+        }
+    }
+
+    /// One of a few peers: friends, the denied, our own listener, and the relays
+    /// of the other actors.
+    fn address(&self, byte: u8) -> SocketAddr {
+        let fixed = [
+            "203.0.113.1:9",
+            "203.0.113.1:10",
+            "203.0.113.2:9",
+            "[2001:db8:9::1]:9",
+            "[2001:db8:9::2]:9",
+            "10.0.0.1:9",
+            "[fd00::1]:9",
+            "203.0.113.3:0",
+        ];
+        let byte = usize::from(byte % 32);
+        if let Some(text) = fixed.get(byte) {
+            return addr(text);
+        }
+        if byte == fixed.len() {
+            return addr(&format!("{RELAY_V4}:3478"));
+        }
+        let family = Family::BOTH[byte % 2];
+        let actor = &self.model.actors[byte / 2 % self.model.actors.len()];
+        let relay = actor.live(self.now()).and_then(|allocation| allocation.relay(family, self.now()));
+        relay.unwrap_or_else(|| SocketAddr::new(own(family), 50_003))
+    }
+
+    /// A signed request and its answer. A nonce is refused once it is an hour old,
+    /// and no sooner; a bad login before that.
+    fn ask(&mut self, who: usize, request: &Request) -> Sent {
+        let now = self.now();
+        let actor = &mut self.model.actors[who];
+        actor.last = actor.client.sign(request);
+        let sent = actor.client.raw(&mut self.world, &actor.last);
+        let old = now.since(actor.nonce_at) >= Duration::from_secs(3600);
+        if !old || code(&sent) == Some(401) {
+            assert_ne!(code(&sent), Some(438), "a nonce of {:?}", now.since(actor.nonce_at));
+            return sent;
+        }
+        assert_eq!(code(&sent), Some(438), "a nonce of {:?}", now.since(actor.nonce_at));
+        let Sent::Reply(_, bytes) = sent else { unreachable!() };
+        actor.client.nonce = Answer { bytes }.get(AttributeType::NONCE).unwrap();
+        actor.nonce_at = now;
+        actor.last = actor.client.sign(request);
+        actor.client.raw(&mut self.world, &actor.last)
+    }
+
+    fn allocate(&mut self, who: usize, [kind, lifetime, choice, outcomes]: [u8; 4]) {
+        let now = self.now();
+        let lifetime = u32::from(lifetime) * 20;
+        let mut request = Request::allocate().lifetime(lifetime);
+        let mut wish = Wish { families: vec![Family::V4], even: false, pair: false, held: None, lifetime };
+        let mut malformed = false;
+        match kind % 8 {
+            0 | 1 => {}
+            2 => {
+                request = request.family(2);
+                wish.families = vec![Family::V6];
+            }
+            3 => {
+                request = request.additional(2);
+                wish.families = Family::BOTH.into();
+            }
+            4 => {
+                request = request.even_port(0);
+                wish.even = true;
+            }
+            5 => {
+                request = request.even_port(0x80);
+                (wish.even, wish.pair) = (true, true);
+            }
+            6 => {
+                let held = &self.model.held;
+                wish.held = held.get(usize::from(choice) % (held.len() + 1)).cloned();
+                let nobodys = [choice; 8];
+                request = request.token(wish.held.as_ref().map_or(&nobodys, |held| &held.token));
+            }
+            _ => {
+                request = request.family(1).additional(2);
+                malformed = true;
+            }
+        }
+        // Two bits for each bind to come.
+        let script = (0..4).map(|n| match outcomes >> (2 * n) & 3 {
+            0 | 1 => Outcome::Bound,
+            2 => Outcome::PortTaken,
+            _ => Outcome::Failed,
+        });
+        self.world.outcomes = script.collect();
+        let free = wish.families.iter().any(|family| self.is_free(*family, &wish));
+        let [surely, at_most] = self.model.taken(now, user_of(&self.model.actors[who].client.name));
+        let cost = if kind % 8 == 6 { 0 } else { 1 + u32::from(wish.pair) };
+        let token_is_his =
+            wish.held.as_ref().is_some_and(|held| held.name == self.model.actors[who].client.name);
+        let had_token = kind % 8 == 6;
+
+        let before = self.model.actors[who].allocate.clone();
+        let sent = self.ask(who, &request);
+        let draining = self.model.draining;
+        let expired = self.world.now.unix.secs() >= START.secs() + 3600;
+        let actor = &mut self.model.actors[who];
+        let refused = |code: u16| code_is(&sent, code);
+        if expired && actor.client.name == ERIN {
+            return refused(401);
+        }
+        if actor.live(now).is_some() || matches!(actor.state, State::Opening(_)) {
+            return refused(437);
+        }
+        // Had it expired, this Allocate has swept it out.
+        actor.state = State::Nothing;
+        let [surely, at_most] = {
+            let [s, m] = self.model.taken(now, user_of(&self.model.actors[who].client.name));
+            [surely.min(s), at_most.min(m)]
+        };
+        let has = |family: &Family| *family == Family::V4 || self.world.pool.has(Family::V6);
+        if malformed {
+            return refused(400);
+        }
+        if draining {
+            return refused(508);
+        }
+        if let [family] = wish.families[..]
+            && !has(&family)
+            && !had_token
+        {
+            return refused(440);
+        }
+        if had_token && !token_is_his {
+            return refused(508);
+        }
+        if cost > 0 && surely + cost > PER_USER {
+            return refused(486);
+        }
+        if code(&sent) == Some(486) {
+            assert!(at_most + cost > PER_USER, "{at_most} taken");
+            return;
+        }
+        if let Some(held) = &wish.held {
+            self.model.held.retain(|other| other != held);
+            wish.families = vec![Family::of(held.address.ip())];
+        }
+        let actor = &mut self.model.actors[who];
+        actor.allocate = (actor.last.clone(), actor.nonce_at);
+        match sent {
+            Sent::Nothing => {
+                let waiting = self.world.waiting.last().expect("it waits for something");
+                let id = (waiting.shard, waiting.relay.allocation);
+                self.model.actors[who].state = State::Opening(Opening { id, wish, abandoned: false });
+            }
+            _ => {
+                if code(&sent) == Some(508) {
+                    let mishap = self.world.outcomes.len() < 4 && outcomes & 0b1010_1010 != 0;
+                    assert!(mishap || !free || had_token, "508 with ports free: {wish:?}");
+                    self.model.actors[who].allocate = before;
+                }
+                self.opened(who, &wish, sent);
+            }
+        }
+    }
+
+    /// An Allocate is over; with a success, everything it says has to be true.
+    fn opened(&mut self, who: usize, wish: &Wish, sent: Sent) {
+        let now = self.now();
+        let Sent::Reply(_, bytes) = sent else { panic!("no answer but {sent:?}") };
+        let answer = Answer { bytes };
+        self.model.actors[who].state = State::Nothing;
+        if answer.code() != 0 {
+            assert_eq!(answer.code(), 508);
+            return;
+        }
+        let longest = 3600;
+        let lifetime = wish.lifetime.clamp(600, longest);
+        assert_eq!(answer.lifetime(), lifetime);
+        let expires = now + Duration::from_secs(lifetime.into());
+        let mut allocation = super::model::Allocation::default();
+        for relayed in answer.relayed() {
+            let family = Family::of(relayed.ip());
+            assert!(wish.families.contains(&family) && relayed.ip() == own(family));
+            assert!(self.model.ports.contains(&relayed.port()));
+            assert!(!wish.even || relayed.port() % 2 == 0);
+            assert!(wish.held.as_ref().is_none_or(|held| held.address == relayed));
+            assert!(allocation.relays[family.index()].replace((relayed, expires)).is_none());
+            let others = self.model.actors.iter().filter_map(|actor| actor.live(now));
+            assert!(others.flat_map(|other| other.relays).flatten().all(|(other, _)| other != relayed));
+            assert!(self.model.held.iter().all(|held| held.address != relayed || held.expires <= now));
+        }
+        let missing = wish.families.len() - answer.relayed().len();
+        assert_eq!(missing == 1, answer.has(AttributeType::ADDRESS_ERROR_CODE));
+        assert_eq!(wish.pair, answer.token().is_some());
+        if let Some(token) = answer.token() {
+            let mut address = answer.relayed()[0];
+            address.set_port(address.port() + 1);
+            let name = self.model.actors[who].client.name.clone();
+            self.model.held.push(Held { token, address, name, expires: now + HOLD });
+        }
+        self.model.actors[who].state = State::Live(allocation);
+    }
+
+    /// Whether a port of this kind is to be had.
+    fn is_free(&self, family: Family, wish: &Wish) -> bool {
+        let free = |port: u16| {
+            let address = PeerAddr::new(SocketAddr::new(own(family), port));
+            self.model.ports.contains(&port) && self.world.pool.holder(address).is_none()
+        };
+        self.world.pool.has(family)
+            && self.model.ports.clone().any(|port| {
+                free(port) && (!wish.even || port % 2 == 0) && (!wish.pair || free(port.saturating_add(1)))
+            })
+    }
+
+    fn refresh(&mut self, who: usize, lifetime: u8, family: u8) {
+        let lifetime = u32::from(lifetime / 2) * 50;
+        let mut request = Request::refresh().lifetime(lifetime);
+        let family = match family % 8 {
+            n @ (1 | 2) => {
+                request = request.family(n);
+                Some(Family::BOTH[usize::from(n) - 1])
+            }
+            _ => None,
+        };
+        let sent = self.ask(who, &request);
+        let expected = self.model.refresh(who, self.now(), lifetime, family);
+        code_is(&sent, expected);
+    }
+
+    fn permit(&mut self, who: usize, peers: [u8; 3], count: u8) {
+        let peers: Vec<_> =
+            peers.iter().map(|byte| self.address(*byte)).take(usize::from(count % 4)).collect();
+        let sent = self.ask(who, &Request::create_permission(&peers));
+        let expected = self.model.permit(who, self.now(), &peers);
+        code_is(&sent, expected);
+    }
+
+    fn bind(&mut self, who: usize, number: u8, peer: u8) {
+        let (number, peer) = (channel(number), self.address(peer));
+        let sent = self.ask(who, &Request::channel_bind(number, peer));
+        let expected = self.model.bind(who, self.now(), number, peer);
+        code_is(&sent, expected);
+    }
+
+    fn send(&mut self, who: usize, peer: u8, port: u8, size: u8) {
+        let mut peer = self.address(peer);
+        if port.is_multiple_of(4) {
+            peer.set_port(port.into());
+        }
+        let data = vec![port; size.into()];
+        let sent = self.model.actors[who].client.send(&mut self.world, peer, &data);
+        let expected = self.model.send(who, self.now(), peer, &data);
+        self.compare(&sent, &expected, &data);
+    }
+
+    fn channel_data(&mut self, who: usize, number: u8, size: u8) {
+        let data = vec![number; size.into()];
+        let sent = self.model.actors[who].client.channel_data(&mut self.world, channel(number), &data);
+        let expected = self.model.channel_data(who, self.now(), channel(number), &data);
+        self.compare(&sent, &expected, &data);
+    }
+
+    fn peer(&mut self, who: usize, family: u8, peer: u8, size: u8) {
+        let now = self.now();
+        let from = self.address(peer);
+        let State::Live(allocation) = &self.model.actors[who].state else { return };
+        let Some((relayed, expires)) = allocation.relays[usize::from(family) % 2] else { return };
+        if relayed.is_ipv4() != from.is_ipv4() {
+            return;
+        }
+        let data = vec![peer; size.into()];
+        // The kernel brings nothing in from this server's own addresses (H-013):
+        // allocations talk to each other without it.
+        let expected = match self.world.pool.owns(from.ip()) {
+            true => Expected::Dropped,
+            false => self.model.down(now, relayed, from, &data),
+        };
+        match self.world.peer(from, relayed, &data) {
+            Some(sent) => self.compare(&sent, &expected, &data),
+            None => assert!(expires <= now, "the socket is closed too early"),
+        }
+    }
+
+    fn compare(&self, sent: &Sent, expected: &Expected, data: &[u8]) {
+        match expected {
+            Expected::Dropped => assert!(sent.is_dropped(), "{sent:?}"),
+            Expected::ToPeer(relayed, peer) => {
+                assert_eq!(*sent, Sent::ToPeer(*relayed, *peer, data.to_vec()))
+            }
+            Expected::ToClient(who, heard) => {
+                assert_eq!(sent.heard_by(&self.model.actors[*who].client), *heard);
+            }
+        }
+    }
+
+    fn pass(&mut self, scale: u8, amount: u8) {
+        self.world.pass(length(scale, amount));
+        self.model.wake(self.now());
+    }
+
+    /// Time goes by unnoticed; sometimes the engines are woken behind it.
+    fn stall(&mut self, scale: u8, amount: u8) {
+        self.world.stall(length(scale, amount));
+        if amount.is_multiple_of(2) {
+            self.world.expire();
+            self.model.wake(self.now());
+        }
+    }
+
+    /// One of the binds that are waited for comes out.
+    fn finish(&mut self, which: u8, outcome: u8) {
+        if self.world.waiting.is_empty() {
+            return;
+        }
+        let waiting = self.world.waiting[usize::from(which) % self.world.waiting.len()];
+        let outcome = match outcome % 8 {
+            0..=4 => Outcome::Bound,
+            5 | 6 => Outcome::PortTaken,
+            _ => Outcome::Failed,
+        };
+        let held = std::mem::replace(&mut self.world.hold_binds, true);
+        let sent = self.world.finish(waiting, outcome);
+        self.world.hold_binds = held;
+        let id = (waiting.shard, waiting.relay.allocation);
+        let is_his = |actor: &Actor| matches!(&actor.state, State::Opening(opening) if opening.id == id);
+        let who = self.model.actors.iter().position(is_his).expect("somebody waits for it");
+        let State::Opening(opening) = self.model.actors[who].state.clone() else { unreachable!() };
+        let goes_on = self.world.waiting.iter().any(|w| (w.shard, w.relay.allocation) == id);
+        match sent {
+            Sent::Nothing if opening.abandoned => {
+                assert!(!goes_on, "nobody wants it any more");
+                self.model.actors[who].state = State::Nothing;
+            }
+            Sent::Nothing => assert!(goes_on, "an Allocate is answered at last"),
+            sent => {
+                assert!(!opening.abandoned && !goes_on);
+                self.opened(who, &opening.wish, sent);
+            }
+        }
+    }
+
+    /// The network repeats an Allocate.
+    fn again(&mut self, who: usize) {
+        let now = self.now();
+        let actor = &self.model.actors[who];
+        let (allocate, nonce_at) = &actor.allocate;
+        let old = now.since(*nonce_at) >= Duration::from_secs(3600);
+        let expired = actor.client.name == ERIN && self.world.now.unix.secs() >= START.secs() + 3600;
+        if allocate.is_empty() || old || expired {
+            return;
+        }
+        let relays = |allocation: &super::model::Allocation| {
+            Family::BOTH.iter().filter_map(|family| allocation.relay(*family, now)).collect::<Vec<_>>()
+        };
+        // Only while what it made is there: else it would be a new one.
+        let expected = match &actor.state {
+            State::Opening(_) => None,
+            State::Live(allocation) if now < allocation.expires() => Some(relays(allocation)),
+            _ => return,
+        };
+        let sent = actor.client.raw(&mut self.world, allocate);
+        match expected {
+            None => assert_eq!(sent, Sent::Dropped(DropReason::Retransmission)),
+            Some(relays) => {
+                let Sent::Reply(_, bytes) = sent else { panic!("{sent:?}") };
+                assert_eq!(Answer { bytes }.relayed(), relays);
+            }
+        }
+    }
+
+    /// Bytes of chance, and the last request with one byte changed or some cut off:
+    /// neither may change anything.
+    fn garbage(&mut self, who: usize, kind: u8, salt: u8) {
+        let mut bytes = self.model.actors[who].last.clone();
+        if kind.is_multiple_of(2) || bytes.is_empty() {
+            bytes = (0..salt).map(|_| self.random.next() as u8).collect();
+        } else if salt.is_multiple_of(8) {
+            bytes.truncate(self.random.below(bytes.len()));
+        } else {
+            let at = self.random.below(bytes.len());
+            bytes[at] ^= salt;
+        }
+        if bytes.first().is_some_and(|first| first & 0xC0 == 0x40) {
+            return;
+        }
+        let sent = self.model.actors[who].client.raw(&mut self.world, &bytes);
+        if let Sent::Reply(_, bytes) = &sent {
+            let answer = Answer { bytes: bytes.clone() };
+            let message = answer.message();
+            assert!(message.class() == Class::Error || message.method() == Method::BINDING, "{sent:?}");
+        } else {
+            assert!(sent.is_dropped() || sent == Sent::Nothing, "{sent:?}");
+        }
+    }
+
+    /// Somebody else's good credentials on a client's own 5-tuple.
+    fn impostor(&mut self, who: usize, what: u8) {
+        let now = self.now();
+        let actor = &self.model.actors[who];
+        let mut impostor = actor.client.clone();
+        let name = if impostor.name == "bob" { "alice" } else { "bob" };
+        (impostor.name, impostor.password) = (name.into(), super::world::password(name));
+        impostor.greet(&mut self.world);
+        let request = match what % 3 {
+            0 => Request::refresh().lifetime(0),
+            1 => Request::create_permission(&[addr("203.0.113.1:9")]),
+            _ => Request::channel_bind(0x4000, addr("203.0.113.1:9")),
+        };
+        let bytes = impostor.sign(&request);
+        let sent = impostor.raw(&mut self.world, &bytes);
+        let expected = if actor.live(now).is_some() { 441 } else { 437 };
+        code_is(&sent, expected);
+        // His transactions are not to be mistaken for the client's own.
+        self.model.actors[who].client.id = impostor.id;
+    }
+
+    fn gone(&mut self, who: usize) {
+        let Client { shard, path, .. } = self.model.actors[who].client;
+        self.world.gone(shard, path.five_tuple);
+        self.model.gone(who);
+    }
+
+    fn drain(&mut self) {
+        self.world.engines.iter_mut().for_each(floe::relay::Engine::drain);
+        self.model.draining = true;
+    }
+
+    fn close_all(&mut self) {
+        self.world.close_all();
+        self.model.close_all();
+    }
+
+    /// Every bound and every gauge, after every step.
+    fn check(&self) {
+        let (now, world, model) = (self.now(), &self.world, &self.model);
+        between(world.live(), model.allocations(now), "allocations");
+        for user in ["alice", "bob", "carol", "erin"] {
+            between(world.quota.of(user), model.taken(now, user), "quota");
+            assert!(world.quota.of(user) <= PER_USER);
+        }
+        let bound = world.sockets.len() + world.waiting.len();
+        let [surely, at_most] = model.ports_aside(now);
+        between(world.ports_used(), [bound + surely, bound + at_most], "ports");
+        between(world.permissions(), model.permissions(now), "permissions");
+        between(world.channels(), model.channels(now), "channels");
+        let gauges = world.counters.iter().flat_map(|c| &c.allocations).map(|gauge| gauge.get());
+        assert_eq!(gauges.sum::<u64>(), world.live() as u64);
+    }
+
+    /// Everything is closed, every wait ends, and nothing is left.
+    fn end(&mut self) {
+        self.close_all();
+        while !self.world.waiting.is_empty() {
+            self.finish(0, 0);
+        }
+        self.check();
+        self.world.assert_empty_for_good();
+    }
+}
+
+fn between<T: PartialOrd + std::fmt::Debug>(is: T, [surely, at_most]: [T; 2], what: &str) {
+    assert!(surely <= is && is <= at_most, "{what}: {is:?} is not from {surely:?} to {at_most:?}");
+}
+
+fn own(family: Family) -> std::net::IpAddr {
+    [RELAY_V4, RELAY_V6][family.index()].parse().unwrap()
+}
+
+/// A few numbers, two of them out of range.
+fn channel(byte: u8) -> u16 {
+    [0x4000, 0x4001, 0x4002, 0x4FFF, 0x5000, 0x3FFF][usize::from(byte) % 6]
+}
+
+/// From milliseconds to a quarter of an hour.
+fn length(scale: u8, amount: u8) -> Duration {
+    let unit = [1, 100, 1_000, 3_500][usize::from(scale) % 4];
+    Duration::from_millis(unit * u64::from(amount))
+}
+
+fn code(sent: &Sent) -> Option<u16> {
+    match sent {
+        Sent::Reply(_, bytes) => Some(Answer { bytes: bytes.clone() }.code()),
+        _ => None,
+    }
+}
+
+fn code_is(sent: &Sent, expected: u16) {
+    assert_eq!(code(sent), Some(expected), "{sent:?}");
+}

@@ -1,0 +1,534 @@
+//! A world for the engine: users, peers, quotas, chance and time are all plain
+//! values here, and no socket is opened. One test reads as a conversation.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use floe::relay::counters::Counters;
+use floe::relay::ports::RelayPool;
+use floe::relay::world::{
+    Account, PeerPolicy, Quota, QuotaExceeded, Random, Reach, Standing, Throttle, Users,
+};
+use floe::relay::{
+    ClientPath, CloseReason, DropReason, Effect, EffectId, Engine, FiveTuple, Instant, Now, Outcome, Output,
+    PeerAddr, RelayAddr, RelayId, Route, Settings, ShardId, UnixTime, World as Given,
+};
+use floe::wire::integrity::{LongTermKeys, userhash};
+
+pub(crate) const REALM: &str = "example.org";
+/// The wall clock of a new world.
+pub(crate) const START: UnixTime = UnixTime::from_secs(1_700_000_000);
+/// A name that is good for the first hour of a new world.
+pub(crate) const ERIN: &str = "1700003600:erin";
+/// The same person's next credential.
+pub(crate) const ERIN_LATER: &str = "1700007200:erin";
+/// Everybody who is anybody. Passwords are the names, backwards.
+pub(crate) const NAMES: [&str; 5] = ["alice", "bob", "carol", ERIN, ERIN_LATER];
+
+pub(crate) const SERVER_V4: &str = "198.51.100.1:3478";
+pub(crate) const SERVER_V6: &str = "[2001:db8::1]:3478";
+/// Where relays are bound to, and what clients are told: a 1:1 NAT stands between.
+pub(crate) const LOCAL_V4: &str = "10.0.0.5";
+pub(crate) const RELAY_V4: &str = "198.51.100.1";
+pub(crate) const RELAY_V6: &str = "2001:db8::1";
+
+pub(crate) fn password(name: &str) -> String {
+    name.chars().rev().collect()
+}
+
+pub(crate) fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// What a test wants other than usual.
+#[derive(Clone)]
+pub(crate) struct Setup {
+    pub(crate) seed: u64,
+    pub(crate) shards: u8,
+    pub(crate) ports: RangeInclusive<u16>,
+    pub(crate) v4: bool,
+    pub(crate) v6: bool,
+    /// Allocations of one user and of all; 0 is no limit.
+    pub(crate) per_user: u32,
+    pub(crate) in_all: u32,
+    pub(crate) enumerable: bool,
+    pub(crate) settings: Settings,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            shards: 1,
+            ports: 49152..=65535,
+            v4: true,
+            v6: true,
+            per_user: 0,
+            in_all: 0,
+            enumerable: false,
+            settings: Settings {
+                realm: REALM.into(),
+                max_lifetime: 3600,
+                legacy_channels: false,
+                compat_permission_lifetime: false,
+                strict_expiry: false,
+                nonce_keys: vec![[7; 32]],
+            },
+        }
+    }
+}
+
+/// What came out of the engines, with the bytes it is made of.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Sent {
+    Nothing,
+    /// A response.
+    Reply(FiveTuple, Vec<u8>),
+    /// A relayed packet: ChannelData or a Data indication, padding and all.
+    ToClient(FiveTuple, Vec<u8>),
+    /// A relayed packet from this relayed address.
+    ToPeer(SocketAddr, SocketAddr, Vec<u8>),
+    Dropped(DropReason),
+}
+
+/// A relay socket that an engine waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) shard: usize,
+    pub(crate) id: EffectId,
+    pub(crate) relay: RelayId,
+    pub(crate) local: SocketAddr,
+}
+
+pub(crate) struct World {
+    pub(crate) now: Now,
+    pub(crate) engines: Vec<Engine>,
+    pub(crate) counters: Vec<Arc<Counters>>,
+    pub(crate) pool: Arc<RelayPool>,
+    pub(crate) quota: Arc<Ledger>,
+    pub(crate) throttle: Arc<Switches>,
+    /// How the next binds come out; `Bound` when it is empty.
+    pub(crate) outcomes: VecDeque<Outcome>,
+    /// Keep binds in `waiting` until [`World::finish`].
+    pub(crate) hold_binds: bool,
+    pub(crate) waiting: Vec<Waiting>,
+    /// Open relay sockets and the local address of each.
+    pub(crate) sockets: BTreeMap<(usize, RelayId), SocketAddr>,
+    pub(crate) opened: usize,
+    pub(crate) closed: Vec<CloseReason>,
+    /// Packets that went from one engine to another.
+    pub(crate) crossings: usize,
+    transcript: DefaultHasher,
+    output: Output,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(Setup::default())
+    }
+
+    pub(crate) fn with(setup: Setup) -> Self {
+        let local = |a: &str, b: &str| (a.parse().unwrap(), b.parse().unwrap());
+        let mut addresses = Vec::new();
+        addresses.extend(setup.v4.then(|| local(LOCAL_V4, RELAY_V4)));
+        addresses.extend(setup.v6.then(|| local(RELAY_V6, RELAY_V6)));
+        let pool = Arc::new(RelayPool::new(&addresses, setup.ports.clone()));
+        let quota = Arc::new(Ledger { in_all: setup.in_all, used: Mutex::default() });
+        let throttle = Arc::new(Switches::default());
+        let users = Arc::new(Directory::new(setup.per_user, setup.enumerable));
+        let mut engines = Vec::new();
+        let mut counters = Vec::new();
+        for shard in 0..setup.shards {
+            let counted = Arc::new(Counters::default());
+            let given = Given {
+                users: users.clone(),
+                peers: Arc::new(Policy),
+                quota: quota.clone(),
+                throttle: throttle.clone(),
+                random: Box::new(SplitMix(setup.seed ^ u64::from(shard) << 32)),
+                pool: pool.clone(),
+                counters: counted.clone(),
+            };
+            engines.push(Engine::new(ShardId(shard), setup.settings.clone(), given));
+            counters.push(counted);
+        }
+        Self {
+            now: Now { instant: Instant::from_micros(1_000_000), unix: START },
+            engines,
+            counters,
+            pool,
+            quota,
+            throttle,
+            outcomes: VecDeque::new(),
+            hold_binds: false,
+            waiting: Vec::new(),
+            sockets: BTreeMap::new(),
+            opened: 0,
+            closed: Vec::new(),
+            crossings: 0,
+            transcript: DefaultHasher::new(),
+            output: Output::default(),
+        }
+    }
+
+    /// A packet from a client, through to what becomes of it.
+    pub(crate) fn client(&mut self, shard: usize, from: ClientPath, packet: &[u8]) -> Sent {
+        let route = self.engines[shard].client_datagram(self.now, from, packet, &mut self.output);
+        if let Route::Reply { to, .. } = &route {
+            assert_eq!(*to, from, "a response goes to who asked");
+        }
+        self.settle(shard, route, packet)
+    }
+
+    /// A packet from a peer to a relayed address, as its socket would bring it.
+    pub(crate) fn peer(&mut self, from: SocketAddr, to: SocketAddr, packet: &[u8]) -> Option<Sent> {
+        let local = local_of(to);
+        let (&(shard, relay), _) = self.sockets.iter().find(|(_, at)| **at == local)?;
+        let peer = PeerAddr::new(from);
+        let route = self.engines[shard].peer_datagram(self.now, relay, peer, packet, &mut self.output);
+        Some(self.settle(shard, route, packet))
+    }
+
+    /// A held bind comes out.
+    pub(crate) fn finish(&mut self, waiting: Waiting, outcome: Outcome) -> Sent {
+        self.waiting.retain(|w| *w != waiting);
+        let route = self.complete(waiting, outcome);
+        self.settle(waiting.shard, route, &[])
+    }
+
+    pub(crate) fn gone(&mut self, shard: usize, five_tuple: FiveTuple) {
+        self.engines[shard].client_gone(self.now, five_tuple, &mut self.output);
+        self.settle(shard, Route::Nothing, &[]);
+    }
+
+    pub(crate) fn close_all(&mut self) {
+        for shard in 0..self.engines.len() {
+            self.engines[shard].close_all(self.now, &mut self.output);
+            self.settle(shard, Route::Nothing, &[]);
+        }
+    }
+
+    /// Time goes by, and each engine is woken when it asked to be.
+    pub(crate) fn pass(&mut self, length: Duration) {
+        let end = self.now.instant + length;
+        let ticks = |world: &Self| world.engines.iter().filter_map(Engine::next_timeout).min();
+        while let Some(next) = ticks(self).filter(|next| *next <= end) {
+            self.stall(next.since(self.now.instant));
+            self.expire();
+        }
+        self.stall(end.since(self.now.instant));
+        self.expire();
+    }
+
+    pub(crate) fn pass_secs(&mut self, seconds: u64) {
+        self.pass(Duration::from_secs(seconds));
+    }
+
+    /// Time goes by, and nobody wakes the engines.
+    pub(crate) fn stall(&mut self, length: Duration) {
+        self.now.instant = self.now.instant + length;
+        let millis = u64::try_from(length.as_millis()).unwrap();
+        self.now.unix = UnixTime::from_millis(self.now.unix.millis() + millis);
+    }
+
+    pub(crate) fn expire(&mut self) {
+        for shard in 0..self.engines.len() {
+            self.engines[shard].expire(self.now, &mut self.output);
+            self.settle(shard, Route::Nothing, &[]);
+            let next = self.engines[shard].next_timeout();
+            assert!(next.is_none_or(|next| next > self.now.instant), "it would be woken for ever");
+        }
+    }
+
+    /// Somebody sets the wall clock.
+    pub(crate) fn set_wall_clock(&mut self, by_seconds: i64) {
+        let secs = self.now.unix.secs().checked_add_signed(by_seconds).unwrap();
+        self.now.unix = UnixTime::from_secs(secs);
+    }
+
+    pub(crate) fn live(&self) -> usize {
+        self.engines.iter().map(Engine::len).sum()
+    }
+
+    pub(crate) fn ports_used(&self) -> usize {
+        self.pool.usage().map(|(_, _, used, _)| used as usize).sum()
+    }
+
+    pub(crate) fn permissions(&self) -> u64 {
+        self.counters.iter().map(|c| c.permissions.get()).sum()
+    }
+
+    pub(crate) fn channels(&self) -> u64 {
+        self.counters.iter().map(|c| c.channels.get()).sum()
+    }
+
+    /// Nothing is left of anything: the state of a world before its first packet.
+    pub(crate) fn assert_empty(&self) {
+        assert_eq!(self.live(), 0, "allocations");
+        assert_eq!(self.ports_used(), 0, "ports");
+        assert_eq!(self.quota.total(), 0, "quota");
+        assert_eq!(self.sockets.len(), 0, "sockets");
+        assert_eq!((self.permissions(), self.channels()), (0, 0), "permissions and channels");
+        let allocations = self.counters.iter().flat_map(|c| &c.allocations);
+        assert_eq!(allocations.map(|gauge| gauge.get()).sum::<u64>(), 0, "allocations as counted");
+        let opened: u64 = self.counters.iter().flat_map(|c| &c.opened).map(|c| c.get()).sum();
+        let closed: u64 = self.counters.iter().flat_map(|c| &c.closed).map(|c| c.get()).sum();
+        assert_eq!(opened, closed);
+        assert_eq!(
+            (self.opened as u64, self.closed.len() as u64),
+            (opened, closed),
+            "as told and as counted"
+        );
+    }
+
+    /// And once the time of every hold is over, no timer either.
+    pub(crate) fn assert_empty_for_good(&mut self) {
+        self.pass_secs(31);
+        self.assert_empty();
+        let timers = self.engines.iter().filter_map(Engine::next_timeout).count();
+        assert_eq!(timers, 0, "timers");
+    }
+
+    /// A digest of everything that has come out so far.
+    pub(crate) fn transcript(&self) -> u64 {
+        self.transcript.finish()
+    }
+
+    /// Carries out what an engine has left, and follows its route to the end.
+    fn settle(&mut self, shard: usize, route: Route, packet: &[u8]) -> Sent {
+        let mut sent = self.follow(shard, route, packet);
+        while !self.output.effects.is_empty() {
+            for effect in std::mem::take(&mut self.output.effects) {
+                if let Some(route) = self.carry_out(shard, effect) {
+                    sent = self.follow(shard, route, &[]);
+                }
+            }
+        }
+        self.output.bytes.clear();
+        sent.hash(&mut self.transcript);
+        sent
+    }
+
+    fn carry_out(&mut self, shard: usize, effect: Effect) -> Option<Route> {
+        match effect {
+            Effect::BindRelay { id, relay, local } => {
+                let waiting = Waiting { shard, id, relay, local };
+                if self.hold_binds {
+                    self.waiting.push(waiting);
+                    return None;
+                }
+                let outcome = self.outcomes.pop_front().unwrap_or(Outcome::Bound);
+                return Some(self.complete(waiting, outcome));
+            }
+            Effect::CloseRelay { relay } => {
+                self.sockets.remove(&(shard, relay)).expect("only an open socket is closed");
+            }
+            Effect::Opened(_) => self.opened += 1,
+            Effect::Closed(_, reason) => self.closed.push(reason),
+        }
+        None
+    }
+
+    fn complete(&mut self, waiting: Waiting, outcome: Outcome) -> Route {
+        let Waiting { shard, id, relay, local } = waiting;
+        if outcome == Outcome::Bound {
+            assert!(self.sockets.values().all(|at| *at != local), "{local} is bound twice");
+            assert!(self.sockets.insert((shard, relay), local).is_none(), "{relay:?} is bound twice");
+        }
+        self.engines[shard].complete(self.now, id, outcome, &mut self.output)
+    }
+
+    fn follow(&mut self, shard: usize, route: Route, packet: &[u8]) -> Sent {
+        match route {
+            Route::Nothing => Sent::Nothing,
+            Route::Reply { to, message } => Sent::Reply(to.five_tuple, self.output.bytes[message].to_vec()),
+            Route::ToClient { to, header, payload, padding } => {
+                let mut bytes = self.output.bytes[header].to_vec();
+                bytes.extend_from_slice(&packet[payload]);
+                bytes.resize(bytes.len() + usize::from(padding), 0);
+                Sent::ToClient(to.five_tuple, bytes)
+            }
+            Route::ToPeer { relay, peer, payload } => {
+                let local = *self.sockets.get(&(shard, relay)).expect("only an open socket sends");
+                Sent::ToPeer(advertised_of(local), peer.socket(), packet[payload].to_vec())
+            }
+            Route::ToShard { shard: other, to, from, payload } => {
+                self.crossings += 1;
+                self.cross(usize::from(other.0), to, from, &packet[payload])
+            }
+            Route::Drop(reason) => Sent::Dropped(reason),
+        }
+    }
+
+    fn cross(&mut self, shard: usize, to: RelayAddr, from: PeerAddr, payload: &[u8]) -> Sent {
+        let route = self.engines[shard].hairpin_datagram(self.now, to, from, payload, &mut self.output);
+        assert!(!matches!(route, Route::ToShard { .. }), "a packet crosses once");
+        self.follow(shard, route, payload)
+    }
+}
+
+fn local_of(relayed: SocketAddr) -> SocketAddr {
+    match relayed {
+        SocketAddr::V4(_) => SocketAddr::new(LOCAL_V4.parse().unwrap(), relayed.port()),
+        SocketAddr::V6(_) => relayed,
+    }
+}
+
+fn advertised_of(local: SocketAddr) -> SocketAddr {
+    match local {
+        SocketAddr::V4(_) => SocketAddr::new(RELAY_V4.parse().unwrap(), local.port()),
+        SocketAddr::V6(_) => local,
+    }
+}
+
+/// Sebastiano Vigna's generator: small, fast and the same everywhere.
+pub(crate) struct SplitMix(pub(crate) u64);
+
+impl SplitMix {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+}
+
+impl Random for SplitMix {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// Users with passwords; whoever is not [`NAMES`] is nobody.
+struct Directory {
+    accounts: BTreeMap<&'static str, Arc<Account>>,
+    nobody: Arc<Account>,
+    hashes: BTreeMap<[u8; 32], Arc<str>>,
+    enumerable: bool,
+}
+
+impl Directory {
+    fn new(max_allocations: u32, enumerable: bool) -> Self {
+        let account = |name: &str| {
+            let (standing, user) = match name.split_once(':') {
+                Some((expiry, user)) => (Standing::Until(UnixTime::from_secs(expiry.parse().unwrap())), user),
+                None => (Standing::Permanent, name),
+            };
+            let keys = vec![LongTermKeys::derive(name, REALM, &password(name))];
+            Arc::new(Account { keys, standing, user: user.into(), max_allocations })
+        };
+        let nobody = Account {
+            keys: vec![LongTermKeys::derive("nobody", "nowhere", "nothing")],
+            standing: Standing::Unknown,
+            user: "".into(),
+            max_allocations: 0,
+        };
+        Self {
+            accounts: NAMES.iter().map(|name| (*name, account(name))).collect(),
+            nobody: Arc::new(nobody),
+            hashes: NAMES.iter().map(|name| (userhash(name, REALM), Arc::from(*name))).collect(),
+            enumerable,
+        }
+    }
+}
+
+impl Users for Directory {
+    fn account(&self, _: UnixTime, name: &str) -> Arc<Account> {
+        self.accounts.get(name).unwrap_or(&self.nobody).clone()
+    }
+
+    fn name_of_hash(&self, hash: &[u8; 32]) -> Option<Arc<str>> {
+        self.hashes.get(hash).cloned()
+    }
+
+    fn enumerable(&self) -> bool {
+        self.enumerable
+    }
+}
+
+/// 10.0.0.0/8 and fd00::/8 are denied, the relay addresses are this server's own.
+struct Policy;
+
+impl PeerPolicy for Policy {
+    fn reach(&self, peer: IpAddr) -> Reach {
+        if [RELAY_V4, RELAY_V6].iter().any(|own| own.parse() == Ok(peer)) {
+            return Reach::SomePorts;
+        }
+        match peer {
+            IpAddr::V4(ip) if ip.octets()[0] == 10 => Reach::Denied,
+            IpAddr::V6(ip) if ip.octets()[0] == 0xFD => Reach::Denied,
+            _ => Reach::Open,
+        }
+    }
+
+    fn may_send(&self, _: PeerAddr) -> bool {
+        false
+    }
+}
+
+/// Allocations by user; giving back what was not taken is a bug.
+pub(crate) struct Ledger {
+    in_all: u32,
+    used: Mutex<BTreeMap<Arc<str>, u32>>,
+}
+
+impl Ledger {
+    pub(crate) fn total(&self) -> u32 {
+        self.used.lock().unwrap().values().sum()
+    }
+
+    pub(crate) fn of(&self, user: &str) -> u32 {
+        self.used.lock().unwrap().get(user).copied().unwrap_or(0)
+    }
+}
+
+impl Quota for Ledger {
+    fn acquire(&self, user: &Arc<str>, max: u32) -> Result<(), QuotaExceeded> {
+        let mut used = self.used.lock().unwrap();
+        let total: u32 = used.values().sum();
+        let mine = used.entry(user.clone()).or_default();
+        if max != 0 && *mine >= max {
+            return Err(QuotaExceeded::User);
+        }
+        if self.in_all != 0 && total >= self.in_all {
+            return Err(QuotaExceeded::Server);
+        }
+        *mine += 1;
+        Ok(())
+    }
+
+    fn release(&self, user: &Arc<str>) {
+        let mut used = self.used.lock().unwrap();
+        let mine = used.get_mut(user).expect("released by somebody who has none");
+        *mine = mine.checked_sub(1).expect("released more often than acquired");
+    }
+}
+
+/// The throttle, worked by hand.
+#[derive(Default)]
+pub(crate) struct Switches {
+    pub(crate) no_answers: AtomicBool,
+    pub(crate) no_more_logins: AtomicBool,
+}
+
+impl Throttle for Switches {
+    fn may_answer(&self, _: Instant, _: IpAddr) -> bool {
+        !self.no_answers.load(Relaxed)
+    }
+
+    fn failed_login(&self, _: Instant, _: IpAddr) -> bool {
+        !self.no_more_logins.load(Relaxed)
+    }
+}
