@@ -3,6 +3,7 @@
 //! The map of the house; arrows go one way, from the top of this list down:
 //!
 //! - [`cli`]: one file a command; no logic.
+//! - [`server`]: ties the rooms below together into one running server.
 //! - [`admin`]: HTTP: metrics, health, credentials, signaling rooms.
 //! - [`client`]: the other side: a webrtc-rs pair that connects through a server.
 //! - [`net`]: moves packets between sockets and the engine; the only room with

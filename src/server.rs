@@ -87,11 +87,11 @@ struct AdminTask {
 pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running, StartError> {
     let config = &loaded.config;
     let mut warnings = Vec::new();
-    let relays = relay_addresses(config, &mut warnings);
+    let relays = relay_addresses(config);
     check_descriptors(config, relays.len() as u64, &mut warnings);
     let mut random = OsRandom::new().map_err(|error| system("get random bytes", &error))?;
     let (secrets, made_up) = secrets(config);
-    let directory = directory(config, &secrets, &mut random)?;
+    let directory = directory(loaded, &secrets, &mut random)?;
     let admin = bind_admin(loaded)?;
     let admin_address = admin.as_ref().map(Admin::address);
 
@@ -131,9 +131,13 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
             config.limits.failed_logins_per_minute,
         )),
     };
-    let server = net::Server::bind(plan).map_err(|error| StartError::Configuration(error.to_string()))?;
+    let server = net::Server::bind(plan).map_err(bind_error)?;
 
     let net = server.handle();
+    if let Some((receive, send)) = net.buffers() {
+        let asked = config.listen.socket_buffer;
+        tracing::info!(target: "floe::net", asked, receive, send, "socket buffers, bytes");
+    }
     let now = net.clock().now().unix;
     let urls = urls::urls(net.listeners(), &relays);
     let access = match secrets.first() {
@@ -145,14 +149,13 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
     let state = admin::State {
         counters: net.counters().to_vec(),
         pool,
-        lost_log_lines: Some(lost_log_lines),
+        lost_log_lines,
         started: now,
         readiness: readiness_seen,
         token: token.clone(),
         api_keys: api_keys(config),
         mint: secrets.into_iter().next().map(mint),
         uris: urls.iter().filter(|url| url.starts_with("turn")).cloned().collect(),
-        signaling: true,
     };
     let admin = admin.map(|admin| serve_admin(admin, state));
     let running = server.start().map_err(|error| system("start the shards", &error))?;
@@ -259,17 +262,12 @@ pub fn places(state_directory: PathBuf) -> Places {
 }
 
 /// `relay.addresses`, else what the kernel would use toward the world, else
-/// loopback, which serves for a try on one machine.
-fn relay_addresses(config: &Config, warnings: &mut Vec<String>) -> Vec<(IpAddr, IpAddr)> {
+/// loopback, which serves for a try on one machine; the banner then warns.
+fn relay_addresses(config: &Config) -> Vec<(IpAddr, IpAddr)> {
     let found: Vec<IpAddr> = Family::BOTH.into_iter().filter_map(discover::source_toward_world).collect();
     if !config.relay.addresses.is_empty() || !found.is_empty() {
         return config.relay.advertised(&found);
     }
-    warnings.push(
-        "this host has no route to the world: relays are on 127.0.0.1 and reach nobody but this machine. \
-         Set relay.addresses (and relay.external-addresses behind a NAT) to serve others."
-            .to_owned(),
-    );
     config.relay.advertised(&[Ipv4Addr::LOCALHOST.into()])
 }
 
@@ -299,17 +297,22 @@ fn secrets(config: &Config) -> (Vec<Secret>, bool) {
     (named.collect(), false)
 }
 
-fn directory(config: &Config, secrets: &[Secret], random: &mut OsRandom) -> Result<Directory, StartError> {
+/// The limit for time-limited credentials is one for `auth.users` too where it is
+/// set: an operator knows those by name.
+fn directory(loaded: &Loaded, secrets: &[Secret], random: &mut OsRandom) -> Result<Directory, StartError> {
+    let config = &loaded.config;
+    let most = config.limits.allocations_per_user;
+    let max_allocations = if loaded.is_default("limits.allocations-per-user") { 0 } else { most };
     let users = config.auth.users.iter().map(|(name, password)| auth::User {
         name: name.clone(),
         password: password.expose().to_owned(),
-        max_allocations: 0,
+        max_allocations,
     });
     let settings = DirectorySettings {
         realm: config.realm.clone(),
         users: users.collect(),
         secrets: secrets.to_vec(),
-        max_allocations: config.limits.allocations_per_user,
+        max_allocations: most,
     };
     Directory::new(settings, random).map_err(|error| StartError::Configuration(format!("auth: {error}")))
 }
@@ -422,6 +425,13 @@ fn watch_end(mut running: net::Running) -> watch::Receiver<Option<Result<(), Str
         sender.send_replace(Some(result));
     });
     receiver
+}
+
+fn bind_error(error: net::BindError) -> StartError {
+    match error {
+        net::BindError::System { .. } => StartError::System(error.to_string()),
+        _ => StartError::Configuration(error.to_string()),
+    }
 }
 
 fn system(what: &str, error: &std::io::Error) -> StartError {

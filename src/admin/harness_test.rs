@@ -34,7 +34,7 @@ pub(super) fn state() -> (State, watch::Sender<Readiness>) {
     let state = State {
         counters: vec![Arc::new(Counters::default()), Arc::new(Counters::default())],
         pool: Arc::new(RelayPool::new(&[(local, "192.0.2.1".parse().unwrap())], 49152..=49161)),
-        lost_log_lines: None,
+        lost_log_lines: Arc::default(),
         started: UnixTime::from_millis(1_756_200_000_500),
         readiness: seen,
         token: "run-token".into(),
@@ -47,7 +47,6 @@ pub(super) fn state() -> (State, watch::Sender<Readiness>) {
             "turn:[2001:db8::1]:3478?transport=udp".into(),
             "turn:192.0.2.1:3478?transport=udp".into(),
         ],
-        signaling: true,
     };
     (state, readiness)
 }

@@ -37,7 +37,7 @@ pub(super) async fn scrape(State(shared): State<Arc<Shared>>) -> Response {
 pub(super) struct Sources {
     pub(super) counters: Vec<Arc<Counters>>,
     pub(super) pool: Arc<RelayPool>,
-    pub(super) lost_log_lines: Option<Arc<AtomicU64>>,
+    pub(super) lost_log_lines: Arc<AtomicU64>,
     pub(super) started: UnixTime,
     pub(super) readiness: watch::Receiver<Readiness>,
 }
@@ -299,13 +299,11 @@ fn server(page: &mut Page, sources: &Sources) {
         [(vec![], u64::from(ready))],
     );
     page.gauge("floe_shards", "Threads that move packets.", [(vec![], sources.counters.len() as u64)]);
-    if let Some(lost) = &sources.lost_log_lines {
-        page.counter(
-            "floe_log_lines_lost_total",
-            "Log lines that were not written because the log was not read fast enough.",
-            [(vec![], lost.load(Relaxed))],
-        );
-    }
+    page.counter(
+        "floe_log_lines_lost_total",
+        "Log lines that were not written because the log was not read fast enough.",
+        [(vec![], sources.lost_log_lines.load(Relaxed))],
+    );
 }
 
 fn relay_ports(page: &mut Page, pool: &RelayPool) {

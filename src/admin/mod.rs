@@ -57,7 +57,7 @@ pub struct State {
     /// Relay addresses and their ports.
     pub pool: Arc<RelayPool>,
     /// Log lines that the lossy writer could not keep, if there is one.
-    pub lost_log_lines: Option<Arc<AtomicU64>>,
+    pub lost_log_lines: Arc<AtomicU64>,
     /// When the server was started.
     pub started: UnixTime,
     /// What `/readyz` answers.
@@ -70,8 +70,6 @@ pub struct State {
     pub mint: Option<Box<dyn Mint>>,
     /// Public `turn:` and `turns:` URIs, as clients reach the server.
     pub uris: Vec<String>,
-    /// Whether there are signaling rooms (`admin.page`).
-    pub signaling: bool,
 }
 
 /// A bound admin address, not yet served.
@@ -155,7 +153,6 @@ struct Shared {
     access: Access,
     mint: Option<Box<dyn Mint>>,
     uris: Vec<String>,
-    signaling: bool,
     rooms: Arc<Rooms>,
     /// One permit per open WebSocket.
     sockets: Arc<Semaphore>,
@@ -181,7 +178,6 @@ impl Shared {
             access,
             mint: state.mint,
             uris: credentials::in_order(state.uris),
-            signaling: state.signaling,
             rooms: Arc::new(Rooms::new(limits.rooms)),
             sockets: Arc::new(Semaphore::new(limits.sockets as usize)),
             limits,

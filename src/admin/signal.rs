@@ -57,9 +57,6 @@ pub(super) async fn join(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    if !shared.signaling {
-        return reply::error(StatusCode::NOT_FOUND, "signaling rooms are off (admin.page)");
-    }
     if !same_origin(&headers) {
         return reply::error(StatusCode::FORBIDDEN, "signaling from a page of another origin is not allowed");
     }

@@ -98,12 +98,6 @@ async fn a_room_takes_a_key_an_own_origin_a_name_and_a_websocket() {
     assert!(!answer.error().is_empty());
 }
 
-#[tokio::test]
-async fn rooms_can_be_off() {
-    let server = Server::with(Limits::default(), |state| state.signaling = false);
-    assert_eq!(server.get("/signal/room?token=run-token", "").await.status, 404);
-}
-
 /// Whole conversations over real WebSockets.
 #[cfg(feature = "client")]
 mod conversations {

@@ -5,13 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
-use ring::{digest, hmac};
+use ring::hmac;
 
 use super::opaque::{NotOpaque, opaque_string};
 use super::time_limited::{self, NAME_BYTES, Secret};
 use crate::relay::time::UnixTime;
 use crate::relay::world::{Account, Random, Standing, Users};
-use crate::wire::integrity::LongTermKeys;
+use crate::wire::integrity::{LongTermKeys, userhash};
 
 /// Most shared secrets at once: a request with a wrong password costs one HMAC
 /// for each.
@@ -224,17 +224,6 @@ fn static_user(realm: &str, user: User) -> Result<(Arc<str>, StaticUser), Direct
     };
     let keys = LongTermKeys::derive(&name, realm, &password);
     Ok((name, StaticUser { keys, max_allocations: user.max_allocations }))
-}
-
-/// SHA-256(username ":" realm), RFC 8489 §14.4.
-fn userhash(name: &str, realm: &str) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for part in [name, ":", realm] {
-        context.update(part.as_bytes());
-    }
-    let mut hash = [0; 32];
-    hash.copy_from_slice(context.finish().as_ref());
-    hash
 }
 
 #[cfg(test)]

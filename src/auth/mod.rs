@@ -6,17 +6,15 @@
 //!
 //! It verifies no message (`relay` does, with the keys it is given), compares no
 //! expiry with a clock, and knows no configuration file. Built and handed to the
-//! engines by `cli`; `admin` and `floe credentials` mint with it; `config` asks
-//! it about weak secrets and unusable strings.
+//! engines by `server`, which also mints with it for `admin`; `cli` mints for the
+//! pair; `config` asks it about weak secrets and unusable strings.
 
-mod compare;
 mod directory;
 mod nonce;
 mod opaque;
 mod strength;
 mod time_limited;
 
-pub use compare::same;
 pub use directory::{Directory, DirectoryError, DirectorySettings, MAX_SECRETS, User};
 pub use nonce::nonce_keys;
 pub use opaque::{NotOpaque, opaque_string};

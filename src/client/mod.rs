@@ -10,8 +10,9 @@
 //! - One page of a server's admin address: [`http`].
 //! - `turn:HOST:PORT?transport=…`: [`url`].
 //!
-//! Not here: anything the server runs on. Called by `cli`; calls `wire` only, so that it
-//! shares no code with the server it judges but the bytes on the wire.
+//! Not here: anything the server runs on. Called by `cli`; calls `wire`
+//! and webrtc-rs's own crates, so that it shares no more with the server it judges
+//! than the bytes on the wire.
 
 pub mod adapter;
 pub mod framing;

@@ -12,12 +12,14 @@ use super::layer::Given;
 use super::model::{Config, Relay};
 use super::problem::{Origin, Report};
 use super::secret::Secret;
-use crate::auth;
+use crate::{auth, policy};
 
 /// Longest REALM in characters (RFC 8489 §14.9: fewer than 128).
 const MAX_REALM: usize = 127;
 /// Longest USERNAME in bytes (RFC 8489 §14.3: fewer than 509).
 const MAX_USERNAME: usize = 508;
+/// Most shards: the relay pool keeps one's number in a byte.
+const MAX_SHARDS: u8 = 254;
 /// Longest API key that the admin server looks at, bytes.
 const MAX_API_KEY: usize = 512;
 /// Shortest lifetime a server may hold an allocation to: a client that asks for
@@ -73,6 +75,9 @@ impl Check<'_> {
         let listen = &self.config.listen;
         if listen.udp.is_empty() && listen.tcp.is_empty() {
             self.error("listen.udp", "is empty, and so is listen.tcp: nobody could reach the server");
+        }
+        if listen.shards > MAX_SHARDS {
+            self.error("listen.shards", format!("{} are too many; at most {MAX_SHARDS}", listen.shards));
         }
         for (key, addresses) in [("listen.udp", &listen.udp), ("listen.tcp", &listen.tcp)] {
             for (index, address) in addresses.iter().enumerate() {
@@ -337,13 +342,13 @@ impl Check<'_> {
                 }
             }
         }
-        let denied: BTreeSet<_> = peers.deny.iter().map(|prefix| prefix.trunc()).collect();
+        let idle = policy::without_effect(&peers.allow, &peers.deny);
         for (index, prefix) in peers.allow.iter().enumerate() {
-            if denied.contains(&prefix.trunc()) {
+            if idle.contains(prefix) {
                 self.entry_warning(
                     "peers.allow",
                     index,
-                    format!("{prefix} is in peers.deny too, which wins"),
+                    format!("{prefix} opens nothing: it is in peers.deny too, or no list may open it"),
                 );
             } else if prefix.addr().is_loopback() && !self.only_loopback() {
                 self.entry_warning(

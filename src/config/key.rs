@@ -76,7 +76,7 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("drain-timeout", Kind::Number, "a whole number of seconds, as 60"),
     Key::new("listen.udp", Kind::List, ADDRESSES),
     Key::new("listen.tcp", Kind::List, ADDRESSES),
-    Key::new("listen.shards", Kind::Number, "a number from 0 (one per core) to 255"),
+    Key::new("listen.shards", Kind::Number, "a number from 0 (one per core) to 254"),
     Key::new("listen.socket-buffer", Kind::Number, "a whole number of bytes, as 4194304"),
     Key::new("relay.addresses", Kind::List, IPS),
     Key::new("relay.external-addresses", Kind::List, IPS),

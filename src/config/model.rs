@@ -67,7 +67,7 @@ pub struct Listen {
     pub udp: Vec<SocketAddr>,
     /// TCP listeners; port 0 is any free one.
     pub tcp: Vec<SocketAddr>,
-    /// Threads that serve; 0 is one per usable core. At most 255.
+    /// Threads that serve; 0 is one per usable core. At most 254.
     pub shards: u8,
     /// Bytes asked of the kernel for each socket's send and receive buffer.
     pub socket_buffer: u32,

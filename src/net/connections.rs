@@ -106,7 +106,10 @@ impl Connections {
     /// Forgets a connection.
     pub(super) fn remove(&mut self, slot: Slot) {
         if let Some(mut connection) = self.open.try_remove(slot.index()) {
-            self.by_client.remove(&connection.five_tuple);
+            // The same client may have come back by a new connection already.
+            if self.by_client.get(&connection.five_tuple) == Some(&slot) {
+                self.by_client.remove(&connection.five_tuple);
+            }
             self.written.retain(|other| *other != slot);
             connection.waiting.recycle(&mut self.spares);
         }

@@ -36,7 +36,10 @@ fn read_batch(common: &Common, socket: &Socket, link: Link, server: ServerAddr) 
     let received = &mut common.received.borrow_mut()[0];
     let count = match socket.recv(received) {
         Ok(count) => count,
-        Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+        Err(error) => {
+            common.shard.borrow_mut().receive_failed(&error);
+            return false;
+        }
     };
     let shard = &mut *common.shard.borrow_mut();
     let now = shard.clock.now();

@@ -2,8 +2,7 @@
 //! TCP listeners, relay sockets, the rings between shards, and the threads they
 //! live on. It decides nothing about TURN: every packet goes into the shard's
 //! [`Engine`](crate::relay::Engine), and the route that comes out says where its
-//! bytes go. Called by `cli` (serve) and by `client` (a server of its own for
-//! the pair); `admin` reads its counters and asks it through [`Handle`].
+//! bytes go. Called by `server`; `admin` reads its counters.
 //!
 //! A packet's way: `udp` receives a batch, `listener` (or `relays`, or `tcp`)
 //! hands each packet to the engine, `shard` sends what the routes say.

@@ -54,7 +54,7 @@ fn read_ready(common: &Common, events: &mut Vec<epoll::Event>) -> bool {
             let count = match socket.recv(&mut received[at]) {
                 Ok(count) => count,
                 Err(error) => {
-                    more |= error.kind() != io::ErrorKind::WouldBlock;
+                    shard.receive_failed(&error);
                     continue;
                 }
             };

@@ -6,6 +6,7 @@
 //! note the route ([`Shard::client`], [`Shard::peer`], [`Shard::crossed`]), then
 //! send what the routes say, grouped by socket ([`Shard::flush`]).
 
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -150,9 +151,19 @@ impl Shard {
         self.flush(now, |_| &[]);
     }
 
+    /// A socket gave nothing: because it is empty, or for a reason that is said
+    /// now and then.
+    pub(super) fn receive_failed(&mut self, error: &io::Error) {
+        if error.kind() != io::ErrorKind::WouldBlock
+            && let Some(unsaid) = self.work.complaints.say()
+        {
+            tracing::warn!(target: "floe::net", %error, unsaid, "cannot receive datagrams");
+        }
+    }
+
     /// A client's connection is gone.
     pub(super) fn client_gone(&mut self, now: Now, path: ClientPath) {
-        self.engine.client_gone(now, path.five_tuple, &mut self.work.out);
+        self.engine.client_gone(now, path, &mut self.work.out);
         self.flush(now, |_| &[]);
     }
 

@@ -35,6 +35,10 @@ pub(super) const READ_BUFFER: usize = 128 * 1024;
 /// Reads before other tasks get their turn.
 const READS_A_TURN: usize = 2;
 
+/// Room for a part of a frame that a connection keeps when it has none: enough
+/// for a packet, so that a busy one does not ask for it at each read.
+const KEPT_WHEN_EMPTY: usize = 2048;
+
 /// From accept to the first whole message.
 const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 
@@ -133,6 +137,10 @@ impl Connection {
             match self.read(common) {
                 Turn::Over => break,
                 Turn::More => {
+                    if self.is_given_up(common, clock.instant()) {
+                        break;
+                    }
+                    common.shard.borrow_mut().connections.write(self.slot);
                     tokio::task::yield_now().await;
                     continue;
                 }
@@ -167,6 +175,14 @@ impl Connection {
         shard.counters.connections.sub(1);
         let now = shard.clock.now();
         shard.client_gone(now, self.path);
+    }
+
+    /// Whether the client has let a deadline pass, or leaves even control messages
+    /// unread.
+    fn is_given_up(&self, common: &Common, now: Instant) -> bool {
+        let connections = &common.shard.borrow().connections;
+        let deadline = self.watch.deadline(connections.tenure(self.slot));
+        connections.closing(self.slot) || deadline.is_some_and(|deadline| deadline <= now)
     }
 
     fn read(&mut self, common: &Common) -> Turn {
@@ -237,13 +253,12 @@ impl Connection {
         good
     }
 
-    /// Keeps a part of a frame, and no memory when there is none.
+    /// Keeps a part of a frame, and little memory when there is none.
     fn keep(&mut self, rest: &[u8], now: Instant) {
-        if rest.is_empty() {
+        self.partial.clear();
+        self.partial.extend_from_slice(rest);
+        if rest.is_empty() && self.partial.capacity() > KEPT_WHEN_EMPTY {
             self.partial = Vec::new();
-        } else {
-            self.partial.clear();
-            self.partial.extend_from_slice(rest);
         }
         self.watch.partial(!rest.is_empty(), now);
     }

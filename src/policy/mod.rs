@@ -4,8 +4,9 @@
 //! `Throttle` of [`relay::world`](crate::relay::world).
 //!
 //! It knows neither who somebody is (`auth`) nor any message (`relay`), opens no
-//! socket and reads no clock. Built by `cli` from plain values, the peer filter
+//! socket and reads no clock. Built by `server` from plain values, the peer filter
 //! once the listeners are bound; called by the engines of all shards at once.
+//! `config` asks it which entries of `peers.allow` open nothing.
 
 mod builtin;
 mod ledger;
@@ -14,5 +15,5 @@ mod prefixes;
 mod throttle;
 
 pub use ledger::Ledger;
-pub use peers::{NetworkError, OwnAddresses, PeerFilter, parse_network, without_effect};
+pub use peers::{OwnAddresses, PeerFilter, without_effect};
 pub use throttle::SourceThrottle;

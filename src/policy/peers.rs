@@ -193,30 +193,6 @@ fn as_ipv4(network: IpNet) -> IpNet {
     shorter.and_then(|(ip, length)| Ipv4Net::new(ip, length).ok()).map_or(network, IpNet::V4)
 }
 
-/// Why a string is no entry of `peers.allow` or `peers.deny`.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum NetworkError {
-    /// Neither an address nor a prefix.
-    #[error("is neither an IP address nor a prefix such as 192.0.2.0/24")]
-    Form,
-    /// Perhaps the address was meant, perhaps the network.
-    #[error("has bits set beyond its prefix: write {0} for the network, or {1} for the address")]
-    HostBits(IpNet, IpAddr),
-}
-
-/// Reads an entry of `peers.allow` or `peers.deny`: a prefix, or an address,
-/// which means itself alone.
-pub fn parse_network(text: &str) -> Result<IpNet, NetworkError> {
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(as_ipv4(address.into()));
-    }
-    let network: IpNet = text.parse().map_err(|_| NetworkError::Form)?;
-    if network.addr() != network.network() {
-        return Err(NetworkError::HostBits(network.trunc(), network.addr()));
-    }
-    Ok(as_ipv4(network))
-}
-
 /// The entries of `allow` that open nothing at all, because the same prefix is
 /// denied or no list may open it. Worth a warning: a longer prefix, or less of
 /// `deny`, was meant.

@@ -85,12 +85,12 @@ impl PeerAddr {
     }
 }
 
-/// Address family. The numbers are those of RFC 8656 §18.
+/// Address family.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Family {
-    /// 0x01
+    /// IPv4
     V4,
-    /// 0x02
+    /// IPv6
     V6,
 }
 
@@ -100,6 +100,23 @@ impl Family {
         match ip {
             IpAddr::V4(_) => Self::V4,
             IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// Its number in RFC 8489 §14.1 and RFC 8656 §18.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::V4 => 0x01,
+            Self::V6 => 0x02,
+        }
+    }
+
+    /// The family of that number.
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0x01 => Some(Self::V4),
+            0x02 => Some(Self::V6),
+            _ => None,
         }
     }
 

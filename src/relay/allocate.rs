@@ -277,8 +277,7 @@ impl Engine {
             }
             if let Some((family, code)) = allocation.address_error {
                 let [class, number] = code.class_and_number();
-                let family = family.index() as u8 + 1;
-                reply.put(AttributeType::ADDRESS_ERROR_CODE, &[family, 0, class, number]);
+                reply.put(AttributeType::ADDRESS_ERROR_CODE, &[family.number(), 0, class, number]);
             }
         })
     }
@@ -362,12 +361,12 @@ impl Wishes {
         match (requested, additional) {
             (Some(_), Some(_)) => return Err(ErrorCode::BAD_REQUEST),
             (Some(number), None) => {
-                families.push(family(number).ok_or(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED)?);
+                families.push(Family::from_number(number).ok_or(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED)?);
             }
             // Only the second family may be asked for in this way (§7.2).
             (None, Some(_)) if even_port == Some(true) => return Err(ErrorCode::BAD_REQUEST),
             (None, Some(number)) => {
-                if family(number) != Some(Family::V6) {
+                if Family::from_number(number) != Some(Family::V6) {
                     return Err(ErrorCode::BAD_REQUEST);
                 }
                 families.extend(Family::BOTH);
@@ -375,15 +374,6 @@ impl Wishes {
             (None, None) => families.push(Family::V4),
         }
         Ok(Self { lifetime: lifetime.unwrap_or(DEFAULT_LIFETIME), families, even_port, token })
-    }
-}
-
-/// An address family by its number in RFC 8656 §18.
-pub(super) const fn family(number: u8) -> Option<Family> {
-    match number {
-        0x01 => Some(Family::V4),
-        0x02 => Some(Family::V6),
-        _ => None,
     }
 }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use foldhash::fast::FixedState;
 
-use super::address::FiveTuple;
 use super::allocate::DEFAULT_LIFETIME;
 use super::authenticate::Authenticator;
 use super::counters::{CLOSE_REASONS, Counters};
@@ -57,6 +56,9 @@ pub struct World {
     /// Where this engine counts.
     pub counters: Arc<Counters>,
 }
+
+/// So that many allocations that end together hold nobody else up for long.
+const EXPIRED_AT_ONCE: usize = 1024;
 
 /// What a timer is for.
 #[derive(Clone, Copy, Debug)]
@@ -181,12 +183,15 @@ impl Engine {
         answer.unwrap_or_else(|code| reply::error(asked, code, &identity.signer, &counters, out, |_| {}))
     }
 
-    /// A client's connection is gone: its allocation ends.
-    pub fn client_gone(&mut self, now: Now, five_tuple: FiveTuple, out: &mut Output) {
-        match self.table.find(five_tuple) {
-            Some((id, Entry::Live(_))) => self.close(now.instant, id, CloseReason::Disconnected, out),
-            Some((id, Entry::Opening(_))) => self.abandon(id),
-            None => {}
+    /// A client's connection is gone: its allocation ends. One that the same
+    /// client has made by a new connection meanwhile stays.
+    pub fn client_gone(&mut self, now: Now, path: ClientPath, out: &mut Output) {
+        match self.table.find(path.five_tuple) {
+            Some((id, Entry::Live(allocation))) if allocation.path.link == path.link => {
+                self.close(now.instant, id, CloseReason::Disconnected, out);
+            }
+            Some((id, Entry::Opening(opening))) if opening.asked.by.link == path.link => self.abandon(id),
+            _ => {}
         }
     }
 
@@ -195,9 +200,11 @@ impl Engine {
         self.timers.next_timeout()
     }
 
-    /// Ends what has had its time.
+    /// Ends what has had its time, 1,024 things at most: when there is more,
+    /// [`Engine::next_timeout`] lies in the past.
     pub fn expire(&mut self, now: Now, out: &mut Output) {
-        while let Some(timer) = self.timers.pop(now.instant) {
+        for _ in 0..EXPIRED_AT_ONCE {
+            let Some(timer) = self.timers.pop(now.instant) else { break };
             match timer {
                 Timer::Allocation(id) => self.look_at(now.instant, id, out),
                 Timer::Reservation(token) => self.end_reservation(token),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::address::{Family, PeerAddr};
-use super::allocate::{DEFAULT_LIFETIME, bad_request, family, optional};
+use super::allocate::{DEFAULT_LIFETIME, bad_request, optional};
 use super::allocation::{
     Allocation, CHANNEL_LIFETIME, Channel, MAX_PER_ALLOCATION, PERMISSION_LIFETIME, Relay,
 };
@@ -38,7 +38,7 @@ impl Engine {
         let wanted = optional(message, AttributeType::LIFETIME, u32_value)?.unwrap_or(DEFAULT_LIFETIME);
         let requested = optional(message, AttributeType::REQUESTED_ADDRESS_FAMILY, first_of_four)?;
         // §8.2: a family the allocation does not have is a mismatch.
-        let families = match requested.map(family) {
+        let families = match requested.map(Family::from_number) {
             None => Family::BOTH.to_vec(),
             Some(Some(family)) if allocation.relay(family, now.instant).is_some() => vec![family],
             Some(_) => return Err(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH),

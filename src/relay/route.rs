@@ -28,7 +28,7 @@ pub struct ClientPath {
 pub struct AllocationId {
     /// Place in the engine's table, reused.
     pub index: u32,
-    /// Counts the reuses of that place.
+    /// Counts all allocations of the engine, so that no two share a name.
     pub generation: u32,
 }
 
@@ -128,7 +128,8 @@ pub enum Effect {
         /// Local address and port.
         local: SocketAddr,
     },
-    /// Close this relay socket; the port is free for others only afterwards.
+    /// Close this relay socket. Its port may be claimed again already; until the
+    /// socket is closed, a bind of it comes out as [`Outcome::PortTaken`].
     CloseRelay {
         /// Which.
         relay: RelayId,

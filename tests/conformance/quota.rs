@@ -88,3 +88,11 @@ fn what_was_refused_takes_no_place() {
     }
     first.allocate();
 }
+
+// B-045
+#[test]
+fn a_limit_that_is_set_holds_for_static_users_too() {
+    let server = Server::start(|config: &mut Config| _ = config.set("limits.allocations-per-user", 1));
+    Client::udp(&server).allocate();
+    assert_eq!(Client::udp(&server).call(Request::allocate()).code(), 486);
+}

@@ -71,8 +71,8 @@ fn a_client_that_leaves_while_its_sockets_are_opened_leaves_nothing() {
                 let waiting = world.waiting[0];
                 world.finish(waiting, outcome);
             }
-            let five_tuple = alice.path.five_tuple;
-            world.gone(0, five_tuple);
+            let path = alice.path;
+            world.gone(0, path);
             if let Some(&waiting) = world.waiting.first() {
                 assert_eq!(world.finish(waiting, after), Sent::Nothing, "there is nobody to tell");
             }

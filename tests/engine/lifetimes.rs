@@ -1,6 +1,6 @@
 //! How long an allocation lasts, and what is left when it ends.
 
-use floe::relay::{CloseReason, DropReason};
+use floe::relay::{CloseReason, DropReason, Link};
 use floe::wire::AttributeType;
 
 use crate::client::{Client, Request};
@@ -114,6 +114,21 @@ fn a_longest_lifetime_below_the_default_counts_as_the_default() {
     assert_eq!(alice.refresh(&mut world, 3600).lifetime(), 600);
 }
 
+/// The old connection may be seen to be gone after the new one has begun.
+// B-161
+#[test]
+fn a_client_that_is_back_by_a_new_connection_keeps_what_it_has_there() {
+    let mut world = World::new();
+    let mut alice = Client::alice().over_tcp();
+    let mut old = alice.path;
+    old.link = Link(7);
+    alice.allocate(&mut world);
+    world.gone(0, old);
+    assert_eq!(world.closed, []);
+    world.gone(0, alice.path);
+    assert_eq!(world.closed, [CloseReason::Disconnected]);
+}
+
 // B-161
 #[test]
 fn a_client_that_is_gone_leaves_nothing() {
@@ -121,9 +136,9 @@ fn a_client_that_is_gone_leaves_nothing() {
     let mut alice = Client::alice().over_tcp();
     alice.allocate(&mut world);
     alice.bind(&mut world, 0x4000, addr(PEER));
-    let five_tuple = alice.path.five_tuple;
-    world.gone(0, five_tuple);
-    world.gone(0, five_tuple);
+    let path = alice.path;
+    world.gone(0, path);
+    world.gone(0, path);
     assert_eq!(world.closed, [CloseReason::Disconnected]);
     world.assert_empty();
 }

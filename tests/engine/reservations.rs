@@ -200,8 +200,8 @@ fn a_client_that_leaves_while_its_held_port_is_bound_leaves_nothing() {
         world.hold_binds = true;
         let bytes = second.sign(&redeem(token));
         second.raw(&mut world, &bytes);
-        let five_tuple = second.path.five_tuple;
-        world.gone(0, five_tuple);
+        let path = second.path;
+        world.gone(0, path);
         let waiting = world.waiting[0];
         assert_eq!(world.finish(waiting, outcome), Sent::Nothing);
         assert_eq!((world.ports_used(), world.quota.of("alice")), (1, 1));

@@ -515,7 +515,7 @@ impl Stage {
 
     fn gone(&mut self, who: usize) {
         let Client { shard, path, .. } = self.model.actors[who].client;
-        self.world.gone(shard, path.five_tuple);
+        self.world.gone(shard, path);
         self.model.gone(who);
     }
 

@@ -201,8 +201,8 @@ impl World {
         self.settle(waiting.shard, route, &[])
     }
 
-    pub(crate) fn gone(&mut self, shard: usize, five_tuple: FiveTuple) {
-        self.engines[shard].client_gone(self.now, five_tuple, &mut self.output);
+    pub(crate) fn gone(&mut self, shard: usize, path: ClientPath) {
+        self.engines[shard].client_gone(self.now, path, &mut self.output);
         self.settle(shard, Route::Nothing, &[]);
     }
 
