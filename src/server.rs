@@ -19,6 +19,7 @@ use crate::auth::{self, Directory, DirectorySettings, Secret};
 use crate::config::{Config, Loaded, urls};
 use crate::net::{self, Listener, OsRandom, discover};
 use crate::policy::{Ledger, OwnAddresses, PeerFilter, SourceThrottle};
+use crate::relay::counters::Counter;
 use crate::relay::ports::RelayPool;
 use crate::relay::{Family, Settings, Transport, UnixTime};
 
@@ -94,6 +95,12 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
     let directory = directory(loaded, &secrets, &mut random)?;
     let admin = bind_admin(loaded)?;
     let admin_address = admin.as_ref().map(Admin::address);
+    if let (Some(listen), Some(bound)) = (config.admin.listen, admin_address)
+        && listen.port() != 0
+        && listen != bound
+    {
+        warnings.push(format!("admin.listen: {listen} is taken by another program; {bound} is used instead"));
+    }
 
     let ports = config.relay.ports;
     let pool = Arc::new(RelayPool::new(&relays, ports.first..=ports.last));
@@ -228,6 +235,12 @@ impl Running {
     pub async fn drain(&self) {
         self.readiness.send_replace(Readiness::Draining);
         self.net.drain().await;
+    }
+
+    /// Live allocations.
+    pub fn allocations(&self) -> u64 {
+        let shards = self.net.counters().iter();
+        shards.flat_map(|counters| &counters.allocations).map(Counter::get).sum()
     }
 
     /// Waits until no allocation is left.

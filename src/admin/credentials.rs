@@ -15,6 +15,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::Readiness;
 use super::access::bearer;
 use super::server::Source;
 use super::{Shared, reply};
@@ -99,6 +100,9 @@ pub(super) async fn turn(
             "no shared secret is configured (auth.secrets), so no time-limited credentials can be made",
         );
     };
+    if *shared.readiness.borrow() == Readiness::Draining {
+        return reply::error(StatusCode::SERVICE_UNAVAILABLE, "draining: no new allocations are made here");
+    }
     let (user, ttl) = match parameters.wish() {
         Ok(wish) => wish,
         Err(text) => return reply::error(StatusCode::BAD_REQUEST, text),

@@ -118,6 +118,7 @@ struct Totals {
     requests: [u64; METHODS.len()],
     successes: [u64; METHODS.len()],
     errors: [[u64; CODES.len()]; METHODS.len()],
+    failed_logins: u64,
     drops: [u64; DropReason::ALL.len()],
     opened: [u64; Transport::ALL.len()],
     closed: [u64; CLOSE_REASONS.len()],
@@ -167,6 +168,7 @@ impl Totals {
             requests,
             successes,
             errors,
+            failed_logins,
             drops,
             opened,
             closed,
@@ -184,6 +186,7 @@ impl Totals {
         add_all(&mut self.requests, requests);
         add_all(&mut self.successes, successes);
         add_all(self.errors.as_flattened_mut(), errors.as_flattened());
+        add(&mut self.failed_logins, failed_logins);
         add_all(&mut self.drops, drops);
         add_all(&mut self.opened, opened);
         add_all(&mut self.closed, closed);
@@ -204,6 +207,7 @@ impl Totals {
             requests,
             successes,
             errors,
+            failed_logins,
             drops,
             opened,
             closed,
@@ -248,6 +252,11 @@ impl Totals {
                 .map(move |(code, &n)| (vec![("method", (*method).to_owned()), ("code", code.clone())], n))
         });
         page.counter("floe_error_responses_total", "STUN error responses to clients.", errors);
+        page.counter(
+            "floe_failed_logins_total",
+            "Requests with wrong credentials, answered or not; no first challenge is among them.",
+            [(vec![], failed_logins)],
+        );
         page.counter(
             "floe_dropped_packets_total",
             "Packets that went nowhere, and why.",

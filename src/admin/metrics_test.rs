@@ -84,6 +84,7 @@ fn every(counters: &Counters) -> Vec<&Counter> {
         requests,
         successes,
         errors,
+        failed_logins,
         drops,
         opened,
         closed,
@@ -98,7 +99,7 @@ fn every(counters: &Counters) -> Vec<&Counter> {
     let tables = [requests.as_slice(), successes, errors.as_flattened(), drops, opened, closed, allocations];
     flows
         .chain(tables.into_iter().flatten())
-        .chain([permissions, channels, connections, connections_refused])
+        .chain([failed_logins, permissions, channels, connections, connections_refused])
         .collect()
 }
 

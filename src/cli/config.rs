@@ -34,6 +34,9 @@ enum Command {
     },
     /// Print every key with the value in effect and where it comes from.
     Show {
+        /// Configuration file; the same as --config FILE.
+        #[arg(conflicts_with = "config")]
+        file: Option<PathBuf>,
         #[command(flatten)]
         sources: SourceArgs,
         /// Print one JSON object.
@@ -45,7 +48,14 @@ enum Command {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::Check { file, json } => check(file.clone(), *json),
-        Command::Show { sources, json } => show(&sources.sources(), *json),
+        Command::Show { file, sources, json } => {
+            let mut sources = sources.sources();
+            sources.file = file.clone().or(sources.file);
+            if sources.file.is_none() && !json {
+                complain("no configuration file is given: defaults, environment and flags alone");
+            }
+            show(&sources, *json)
+        }
     }
 }
 
@@ -62,7 +72,10 @@ fn check(file: Option<PathBuf>, json: bool) -> Result<(), Failure> {
         Ok(loaded) => {
             if !json {
                 complain(&lines(&loaded.warnings));
-                let name = sources.file.as_ref().map_or("the configuration".into(), |f| f.to_string_lossy());
+                let name = sources
+                    .file
+                    .as_ref()
+                    .map_or("what there is without a file".into(), |f| f.to_string_lossy());
                 say(&format!("{name} is good{}\n", counted(loaded.warnings.len())));
             }
             Ok(())

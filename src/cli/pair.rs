@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::surroundings::{Surroundings, USER};
-use super::{Failure, logging, say};
+use super::{Failure, complain, logging, say};
 use crate::auth;
 use crate::client::Credentials;
 use crate::client::pair::signaling::Room;
@@ -15,6 +15,9 @@ use crate::client::transport::Transport;
 use crate::client::url::ServerUrl;
 use crate::net::Clock;
 
+/// A good verdict about the wrong server would be worse than none.
+const NO_SERVER: &str = "no running server of this user is found: one is started on loopback for the occasion
+(name yours by --server, or give FLOE_STATE_DIRECTORY as it has it)";
 /// How long they hold: far longer than a run.
 const LASTS: Duration = Duration::from_secs(3600);
 
@@ -141,12 +144,16 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
     runtime.block_on(async {
         let (surroundings, own) = Surroundings::find(args.server.is_some()).await?;
+        if own.is_some() {
+            complain(NO_SERVER);
+        }
         let outcome = match resolve(args, &surroundings) {
             Ok(options) => run_pair(options, args.json).await,
             Err(text) => Err(Failure::Wrong(text)),
         };
         if let Some(mut own) = own {
             own.stop().await;
+            complain("that was a server started for the occasion, not one of yours");
         }
         outcome
     })

@@ -47,6 +47,10 @@ async fn serve(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<(), Fa
         StartError::System(text) => Failure::Failed(text),
     })?;
     say(&told(&running, loaded));
+    for warning in running.warnings() {
+        tracing::warn!("{warning}");
+    }
+    tracing::info!(listeners = ?running.listeners(), relays = ?running.relays(), admin = running.admin(), "serving");
 
     let stop = tokio::select! {
         stop = signals.next() => stop,
@@ -59,7 +63,8 @@ async fn serve(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<(), Fa
         Stop::Interrupt if at_a_terminal() => Duration::ZERO,
         Stop::Interrupt | Stop::Terminate => Duration::from_secs(loaded.config.drain_timeout.into()),
     };
-    tracing::info!(signal = stop.name(), timeout = timeout.as_secs(), "draining");
+    let allocations = running.allocations();
+    tracing::info!(signal = stop.name(), allocations, timeout = timeout.as_secs(), "draining");
     running.drain().await;
     let ending = drained(running.idle(), signals.next(), timeout).await;
     tracing::info!(because = ending.name(), "stopping");

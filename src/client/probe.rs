@@ -31,6 +31,7 @@ use webrtc::turn::proto::reqtrans::RequestedTransport;
 use crate::client::Credentials;
 use crate::client::framing::MAX_MESSAGE;
 use crate::client::transport::{self, Endpoint, SharedConn};
+use crate::wire::ErrorCode;
 
 /// First retransmission over UDP; doubles (RFC 8489 §6.2.1 allows a shorter
 /// start than 500 ms where the path is known to be quick).
@@ -65,7 +66,11 @@ pub struct Refusal {
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} to {}: {}", self.code, self.reason, self.request, self.cause())
+        let Self { request, code, reason } = self;
+        // A server may leave the phrase out, as floe does to strangers.
+        let known = ErrorCode::new(*code).map_or("", ErrorCode::reason);
+        let reason = if reason.is_empty() { known } else { reason };
+        write!(f, "{code} {reason} to {request}: {}", self.cause())
     }
 }
 

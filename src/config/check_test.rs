@@ -195,7 +195,7 @@ fn peers_say_what_they_mean() {
     );
     assert_eq!(
         problems("[peers]\nallow = [\"10.0.0.0/8\"]\ndeny = [\"10.0.0.0/8\"]"),
-        "warning: floe.toml:2: peers.allow: 10.0.0.0/8 is in peers.deny too, which wins"
+        "warning: floe.toml:2: peers.allow: 10.0.0.0/8 opens nothing: it is in peers.deny too, or no list may open it"
     );
     assert_eq!(
         problems("[peers]\nallow = [\"127.0.0.0/8\"]"),

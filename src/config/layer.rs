@@ -201,7 +201,10 @@ pub(super) fn from_environment(environment: &[(OsString, OsString)], report: &mu
             continue;
         }
         match text {
-            Ok(text) => given.push(Given { key, value: read(key, &text), origin, entries: Vec::new() }),
+            Ok(text) => {
+                let value = if in_file { read_file(key, &text) } else { read(key, &text) };
+                given.push(Given { key, value, origin, entries: Vec::new() });
+            }
             Err(error) => report.error(origin, format!("{}: {error}", key.path)),
         }
     }
@@ -239,6 +242,18 @@ fn read(key: &Key, text: &str) -> Value {
         (Kind::List, Some(entry @ (Value::String(_) | Value::Table(_)))) => Value::Array(vec![entry]),
         (Kind::List, _) => Value::Array(vec![plain()]),
         (Kind::Number | Kind::Switch | Kind::Table, parsed) => parsed.unwrap_or_else(plain),
+    }
+}
+
+/// A list in a file of its own may also stand there one entry a line, as secrets
+/// do while the old one is still good.
+fn read_file(key: &Key, text: &str) -> Value {
+    match read(key, text) {
+        Value::Array(list) if list == [Value::String(text.to_owned())] && text.contains('\n') => {
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            Value::Array(lines.map(|line| Value::String(line.to_owned())).collect())
+        }
+        value => value,
     }
 }
 

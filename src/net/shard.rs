@@ -71,6 +71,7 @@ pub(super) struct Work {
     /// Datagrams to send as (socket, place in `routes`).
     datagrams: Vec<(Out, usize)>,
     complaints: Seldom,
+    logins: Seldom,
 }
 
 /// A route, and which packet of the batch its payload is in.
@@ -190,6 +191,19 @@ impl Shard {
                         self.note(0, route);
                     }
                     Effect::CloseRelay { relay } => self.relays.close(relay),
+                    Effect::LoginFailed { client, username, fault } => {
+                        if let Some(unsaid) = self.work.logins.say() {
+                            tracing::warn!(
+                                target: "floe::login",
+                                user = &*username,
+                                client = %client.client,
+                                transport = client.transport.name(),
+                                because = fault.name(),
+                                unsaid,
+                                "refused"
+                            );
+                        }
+                    }
                     Effect::Opened(summary) => {
                         self.connections.set_tenure(summary.five_tuple, Tenure::Allocated);
                         log_opened(self.id, &summary);
@@ -212,7 +226,7 @@ impl Shard {
     /// Sends the noted routes: streams and rings take theirs in order, datagrams
     /// are gathered so that each socket is handed all of its own at once.
     fn send<'a>(&mut self, packet: &impl Fn(usize) -> &'a [u8]) {
-        let Work { out, routes, datagrams, complaints } = &mut self.work;
+        let Work { out, routes, datagrams, complaints, .. } = &mut self.work;
         let counters = &*self.counters;
         for (at, Routed { packet: index, route }) in routes.iter().enumerate() {
             match route {

@@ -7,6 +7,7 @@ use arrayvec::ArrayVec;
 
 use super::address::FiveTuple;
 use super::nonce::{Features, Nonce, Nonces};
+use super::route::LoginFault;
 use super::time::Now;
 use super::world::{Account, Standing, Throttle, Users};
 use crate::wire::integrity::PasswordAlgorithm;
@@ -42,14 +43,15 @@ pub(super) struct Identity {
 }
 
 /// Why a request is not let in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Refusal {
     /// 401 or 438, with REALM, NONCE and PASSWORD-ALGORITHMS.
     Challenge(ErrorCode),
     /// 400, bare.
     BadRequest,
-    /// No answer: this source has failed too often.
-    Silence,
+    /// Wrong credentials: 401 as a challenge, or no answer when this source has
+    /// failed too often.
+    Login { username: Arc<str>, fault: LoginFault, answer: bool },
 }
 
 pub(super) struct Authenticator {
@@ -103,25 +105,23 @@ impl Authenticator {
 
         let username = self.username(&claim);
         let account = self.users.account(now.unix, &username);
-        let right_realm = claim.realm == self.realm.as_bytes();
-        let Some(key) = matching_key(message, &account, algorithm) else {
-            return Err(self.failed(now, client));
+        let key = matching_key(message, &account, algorithm);
+        let fault = match &key {
+            _ if claim.realm != self.realm.as_bytes() => Some(LoginFault::Realm),
+            _ if account.standing == Standing::Unknown => Some(LoginFault::User),
+            None => Some(LoginFault::Password),
+            Some(_) if self.has_expired(now, &account, message.method()) => Some(LoginFault::Expired),
+            Some(_) => None,
         };
-        if !right_realm || !self.is_in_good_standing(now, &account, message.method()) {
-            return Err(self.failed(now, client));
-        }
+        let (Some(key), None) = (key, fault) else {
+            let fault = fault.unwrap_or(LoginFault::Password);
+            let answer = self.throttle.failed_login(now.instant, client.client.ip());
+            return Err(Refusal::Login { username, fault, answer });
+        };
         if !self.nonces.is_valid(now.unix, client, claim.nonce) {
             return Err(Refusal::Challenge(ErrorCode::STALE_NONCE));
         }
         Ok(Identity { username, account, signer: Signer { key, sha256: named } })
-    }
-
-    fn failed(&self, now: Now, client: FiveTuple) -> Refusal {
-        if self.throttle.failed_login(now.instant, client.client.ip()) {
-            Refusal::Challenge(ErrorCode::UNAUTHENTICATED)
-        } else {
-            Refusal::Silence
-        }
     }
 
     /// The name to look up. One that can be nobody's is looked up all the same,
@@ -139,12 +139,11 @@ impl Authenticator {
 
     /// DESIGN.md §5.7: an expired credential makes no allocation, but one that is
     /// there may be kept, unless `auth.strict-expiry`.
-    fn is_in_good_standing(&self, now: Now, account: &Account, method: Method) -> bool {
+    fn has_expired(&self, now: Now, account: &Account, method: Method) -> bool {
         match account.standing {
-            Standing::Unknown => false,
-            Standing::Permanent => true,
+            Standing::Unknown | Standing::Permanent => false,
             Standing::Until(expiry) => {
-                now.unix < expiry || (method != Method::ALLOCATE && !self.strict_expiry)
+                now.unix >= expiry && (method == Method::ALLOCATE || self.strict_expiry)
             }
         }
     }

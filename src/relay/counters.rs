@@ -97,6 +97,8 @@ pub struct Counters {
     pub successes: [Counter; METHODS.len()],
     /// Error responses by method and, within it, in the order of [`CODES`].
     pub errors: [[Counter; CODES.len()]; METHODS.len()],
+    /// Requests with wrong credentials, answered or not.
+    pub failed_logins: Counter,
     /// Dropped packets by [`DropReason::index`].
     pub drops: [Counter; DropReason::ALL.len()],
     /// Allocations made, by [`Transport::index`].

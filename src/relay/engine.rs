@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use foldhash::fast::FixedState;
 
 use super::allocate::DEFAULT_LIFETIME;
-use super::authenticate::Authenticator;
+use super::authenticate::{Authenticator, Refusal};
 use super::counters::{CLOSE_REASONS, Counters};
 use super::ports::RelayPool;
 use super::reply::{self, Asked, drop_counted};
@@ -163,8 +163,9 @@ impl Engine {
         let identity = match self.authenticator.check(now, asked.by.five_tuple, message) {
             Ok(identity) => identity,
             Err(refusal) => {
+                self.note_login(asked, &refusal, out);
                 let throttle = &*self.world.throttle;
-                return reply::refusal(now, asked, refusal, &self.authenticator, throttle, &counters, out);
+                return reply::refusal(now, asked, &refusal, &self.authenticator, throttle, &counters, out);
             }
         };
         let unknown = unknown_attributes(message);
@@ -181,6 +182,15 @@ impl Engine {
             _ => self.channel_bind(now, asked, &identity, message, out),
         };
         answer.unwrap_or_else(|code| reply::error(asked, code, &identity.signer, &counters, out, |_| {}))
+    }
+
+    fn note_login(&self, asked: Asked, refusal: &Refusal, out: &mut Output) {
+        let Refusal::Login { username, fault, answer } = refusal else { return };
+        self.world.counters.failed_logins.add(1);
+        if *answer {
+            let client = asked.by.five_tuple;
+            out.effects.push(Effect::LoginFailed { client, username: Arc::clone(username), fault: *fault });
+        }
     }
 
     /// A client's connection is gone: its allocation ends. One that the same

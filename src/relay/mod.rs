@@ -29,7 +29,7 @@ pub mod world;
 pub use address::{ClientAddr, Family, FiveTuple, PeerAddr, RelayAddr, ServerAddr, Transport};
 pub use engine::{Engine, Settings, World};
 pub use route::{
-    AllocationId, AllocationSummary, ClientPath, CloseReason, DropReason, Effect, EffectId, Link, Outcome,
-    Output, RelayId, Route, ShardId, Traffic,
+    AllocationId, AllocationSummary, ClientPath, CloseReason, DropReason, Effect, EffectId, Link, LoginFault,
+    Outcome, Output, RelayId, Route, ShardId, Traffic,
 };
 pub use time::{Instant, Now, UnixTime};

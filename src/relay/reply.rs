@@ -70,21 +70,22 @@ pub(super) fn error(
 pub(super) fn refusal(
     now: Now,
     asked: Asked,
-    refusal: Refusal,
+    refusal: &Refusal,
     authenticator: &Authenticator,
     throttle: &dyn Throttle,
     counters: &Counters,
     out: &mut Output,
 ) -> Route {
     let code = match refusal {
-        Refusal::Challenge(code) => code,
+        Refusal::Challenge(code) => *code,
         Refusal::BadRequest => ErrorCode::BAD_REQUEST,
-        Refusal::Silence => return drop_counted(DropReason::Throttled, counters),
+        Refusal::Login { answer: true, .. } => ErrorCode::UNAUTHENTICATED,
+        Refusal::Login { answer: false, .. } => return drop_counted(DropReason::Throttled, counters),
     };
     unauthenticated(now, asked, throttle, counters, out, Class::Error, |message| {
         counters.error(asked.method, code);
         message.put_error(code, unauthenticated_reason(asked, code));
-        if matches!(refusal, Refusal::Challenge(_)) {
+        if !matches!(refusal, Refusal::BadRequest) {
             authenticator.challenge(now, asked.by.five_tuple, message);
         }
     })

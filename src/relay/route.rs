@@ -134,10 +134,44 @@ pub enum Effect {
         /// Which.
         relay: RelayId,
     },
+    /// Somebody could not log in, and was told so: a log line now and then.
+    LoginFailed {
+        /// From where.
+        client: FiveTuple,
+        /// As it was sent, any text; empty when it was none.
+        username: Arc<str>,
+        /// Why not.
+        fault: LoginFault,
+    },
     /// An allocation was made: one log line.
     Opened(Arc<AllocationSummary>),
     /// An allocation has ended: one log line.
     Closed(Arc<AllocationSummary>, CloseReason),
+}
+
+/// What was wrong with a login. The client is not told.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum LoginFault {
+    /// REALM is not this server's.
+    Realm,
+    /// Nobody of this name: no static user, and no time-limited name either.
+    User,
+    /// A password that was not the user's, or made from another secret.
+    Password,
+    /// A time-limited credential that has had its time.
+    Expired,
+}
+
+impl LoginFault {
+    /// For logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Realm => "wrong realm",
+            Self::User => "unknown user",
+            Self::Password => "wrong password or secret",
+            Self::Expired => "expired",
+        }
+    }
 }
 
 /// How an effect came out.

@@ -1,6 +1,6 @@
 //! How many allocations there may be (RFC 8656 §7.2, 486 and 508).
 
-use crate::support::{Client, Config, Request, SECRET, Server};
+use crate::support::{ALICE, Client, Config, Request, SECRET, Server};
 
 use super::rest_credentials::{hour_from_now, rest_password};
 
@@ -93,6 +93,6 @@ fn what_was_refused_takes_no_place() {
 #[test]
 fn a_limit_that_is_set_holds_for_static_users_too() {
     let server = Server::start(|config: &mut Config| _ = config.set("limits.allocations-per-user", 1));
-    Client::udp(&server).allocate();
-    assert_eq!(Client::udp(&server).call(Request::allocate()).code(), 486);
+    Client::udp(&server).user(ALICE).allocate();
+    assert_eq!(Client::udp(&server).user(ALICE).call(Request::allocate()).code(), 486);
 }

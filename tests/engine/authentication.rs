@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use floe::relay::DropReason;
+use floe::relay::{DropReason, LoginFault};
 use floe::wire::integrity::PasswordAlgorithm;
 use floe::wire::{AttributeType, Class, MessageWriter, Method, TransactionId};
 
@@ -230,6 +230,10 @@ fn whatever_is_wrong_about_a_login_the_answer_is_the_same() {
     }
     answers.dedup();
     assert_eq!(answers.len(), 1, "byte by byte");
+    // The operator is told.
+    let [password, user, expired, realm] =
+        [LoginFault::Password, LoginFault::User, LoginFault::Expired, LoginFault::Realm];
+    assert_eq!(world.faults, [password, user, expired, realm, user, user]);
     world.assert_empty();
 }
 

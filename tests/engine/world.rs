@@ -15,8 +15,8 @@ use floe::relay::world::{
     Account, PeerPolicy, Quota, QuotaExceeded, Random, Reach, Standing, Throttle, Users,
 };
 use floe::relay::{
-    ClientPath, CloseReason, DropReason, Effect, EffectId, Engine, FiveTuple, Instant, Now, Outcome, Output,
-    PeerAddr, RelayAddr, RelayId, Route, Settings, ShardId, UnixTime, World as Given,
+    ClientPath, CloseReason, DropReason, Effect, EffectId, Engine, FiveTuple, Instant, LoginFault, Now,
+    Outcome, Output, PeerAddr, RelayAddr, RelayId, Route, Settings, ShardId, UnixTime, World as Given,
 };
 use floe::wire::integrity::{LongTermKeys, userhash};
 
@@ -120,6 +120,8 @@ pub(crate) struct World {
     /// Open relay sockets and the local address of each.
     pub(crate) sockets: BTreeMap<(usize, RelayId), SocketAddr>,
     pub(crate) opened: usize,
+    /// Why logins have failed.
+    pub(crate) faults: Vec<LoginFault>,
     pub(crate) closed: Vec<CloseReason>,
     /// Packets that went from one engine to another.
     pub(crate) crossings: usize,
@@ -169,6 +171,7 @@ impl World {
             waiting: Vec::new(),
             sockets: BTreeMap::new(),
             opened: 0,
+            faults: Vec::new(),
             closed: Vec::new(),
             crossings: 0,
             transcript: DefaultHasher::new(),
@@ -328,6 +331,7 @@ impl World {
             Effect::CloseRelay { relay } => {
                 self.sockets.remove(&(shard, relay)).expect("only an open socket is closed");
             }
+            Effect::LoginFailed { fault, .. } => self.faults.push(fault),
             Effect::Opened(_) => self.opened += 1,
             Effect::Closed(_, reason) => self.closed.push(reason),
         }
