@@ -180,7 +180,8 @@ fn another_servers_admin_port_is_no_obstacle() {
     let elsewhere = ["--set", "listen.udp=[\"127.0.0.1:0\"]", "--set", "listen.tcp=[\"127.0.0.1:0\"]"];
     let mut second = Floe::start(&namespace, &elsewhere);
     let banner = second.banner();
-    assert!(!banner.contains("127.0.0.1:8080"), "{banner}");
+    assert!(!banner.contains("http://127.0.0.1:8080"), "{banner}");
+    assert!(banner.contains("admin.listen: 127.0.0.1:8080 is taken"), "{banner}");
 }
 
 #[test]
