@@ -89,7 +89,7 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
     let config = &loaded.config;
     let mut warnings = Vec::new();
     let relays = relay_addresses(config);
-    check_descriptors(config, relays.len() as u64, &mut warnings);
+    let descriptors = check_descriptors(config, relays.len() as u64, &mut warnings);
     let mut random = OsRandom::new().map_err(|error| system("get random bytes", &error))?;
     let (secrets, made_up) = secrets(config);
     let directory = directory(loaded, &secrets, &mut random)?;
@@ -117,6 +117,8 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
         shards: config.listen.shards.into(),
         socket_buffer: config.listen.socket_buffer as usize,
         connections_per_address: config.limits.tcp_connections_per_address,
+        // A TCP client that relays takes two: its connection and its relay.
+        connections: u32::try_from(descriptors.saturating_sub(OTHER_DESCRIPTORS) / 2).unwrap_or(u32::MAX),
         pool: Arc::clone(&pool),
         settings: Settings {
             realm: directory.realm().to_owned(),
@@ -284,17 +286,24 @@ fn relay_addresses(config: &Config) -> Vec<(IpAddr, IpAddr)> {
     config.relay.advertised(&[Ipv4Addr::LOCALHOST.into()])
 }
 
-/// Each relay takes a descriptor.
-fn check_descriptors(config: &Config, addresses: u64, warnings: &mut Vec<String>) {
+/// Each relay takes a descriptor. Returns how many may be open.
+fn check_descriptors(config: &Config, addresses: u64, warnings: &mut Vec<String>) -> u64 {
     let ports = addresses * (u64::from(config.relay.ports.last - config.relay.ports.first) + 1);
-    match discover::raise_descriptor_limit() {
-        Ok(limit) if limit < ports + OTHER_DESCRIPTORS => warnings.push(format!(
+    let limit = match discover::raise_descriptor_limit() {
+        Ok(limit) => limit,
+        Err(error) => {
+            warnings.push(format!("the descriptor limit could not be raised: {error}"));
+            return ports + OTHER_DESCRIPTORS;
+        }
+    };
+    if limit < ports + OTHER_DESCRIPTORS {
+        warnings.push(format!(
             "at most {limit} descriptors may be open (ulimit -n), but there are {ports} relay ports \
-             (relay.ports on each relay address): raise the limit (LimitNOFILE=), or expect 508 before the ports are used up"
-        )),
-        Ok(_) => {}
-        Err(error) => warnings.push(format!("the descriptor limit could not be raised: {error}")),
+             (relay.ports on each relay address): raise the limit (LimitNOFILE=), or expect 508 before the \
+             ports are used up"
+        ));
     }
+    limit
 }
 
 /// The shared secrets, and whether they were made up for this run because nobody

@@ -82,7 +82,7 @@ async fn oversized_heads_are_refused() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_wait_for_a_place() {
+async fn a_connection_beyond_the_limit_takes_the_place_of_the_oldest() {
     let server = Server::with(Limits { connections: 1, ..Limits::default() }, |_| {});
     let mut holder = server.connect().await;
     holder.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
@@ -90,15 +90,10 @@ async fn connections_beyond_the_limit_wait_for_a_place() {
     holder.read_exact(&mut first).await.unwrap();
     assert_eq!(&first, b"HTTP/1.1 200");
 
-    let mut waiting = server.connect().await;
-    waiting.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
-    let mut answer = Vec::new();
-    let early = timeout(Duration::from_millis(100), waiting.read_to_end(&mut answer)).await;
-    assert!(early.is_err() && answer.is_empty());
-
-    drop(holder);
-    timeout(PATIENCE, waiting.read_to_end(&mut answer)).await.unwrap().unwrap();
-    assert!(answer.starts_with(b"HTTP/1.1 200"));
+    assert_eq!(server.get("/livez", "").await.status, 200);
+    let mut rest = Vec::new();
+    // Closed, in order or not.
+    let _ = timeout(PATIENCE, holder.read_to_end(&mut rest)).await.unwrap();
 }
 
 #[tokio::test]

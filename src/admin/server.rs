@@ -3,9 +3,9 @@
 //! a client that sends its headers byte by byte and no bound on connections
 //! (axum-server has the deadline, but brings its own handles and TLS).
 
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -19,10 +19,11 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::reply;
+use crate::net::Seldom;
 
 /// Request line and headers, bytes.
 const MAX_HEAD: usize = 16 * 1024;
@@ -32,7 +33,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Bounds of the admin server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// HTTP connections at once; more wait to be accepted.
+    /// HTTP connections at once; for one more, the oldest of whoever has most is
+    /// closed, so that nobody can keep others out by holding all.
     pub(super) connections: usize,
     /// For the headers of a request, the wait for it included.
     pub(super) head: Duration,
@@ -84,27 +86,28 @@ pub(super) async fn run(
     stopping: watch::Receiver<bool>,
     stop: impl Future<Output = ()>,
 ) {
-    let places = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
+    let mut open: VecDeque<(IpAddr, AbortHandle)> = VecDeque::new();
+    let mut complaints = Seldom::default();
     let mut stop = pin!(stop);
     loop {
-        let accept = async {
-            let place = places.clone().acquire_owned().await;
-            (listener.accept().await, place)
-        };
         tokio::select! {
             () = &mut stop => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            (accepted, place) = accept => match accepted {
+            Some(_) = connections.join_next(), if !connections.is_empty() => {
+                open.retain(|(_, task)| !task.is_finished());
+            }
+            accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
+                    if open.len() >= limits.connections {
+                        make_room(&mut open);
+                    }
                     let one = connection(stream, peer.ip(), router.clone(), limits, stopping.clone());
-                    connections.spawn(async move {
-                        one.await;
-                        drop(place);
-                    });
+                    open.push_back((peer.ip(), connections.spawn(one)));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "admin: cannot accept a connection");
+                    if let Some(unsaid) = complaints.say() {
+                        tracing::warn!(%error, unsaid, "admin: cannot accept a connection");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -113,6 +116,18 @@ pub(super) async fn run(
     drop(listener);
     let finish = async { while connections.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(limits.grace, finish).await;
+}
+
+/// Closes the oldest connection of the source that has most of them.
+fn make_room(open: &mut VecDeque<(IpAddr, AbortHandle)>) {
+    let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+    open.iter().for_each(|(source, _)| *counts.entry(*source).or_default() += 1);
+    let heaviest = counts.into_iter().max_by_key(|(_, count)| *count).map(|(source, _)| source);
+    if let Some(at) = open.iter().position(|(source, _)| Some(*source) == heaviest)
+        && let Some((_, task)) = open.remove(at)
+    {
+        task.abort();
+    }
 }
 
 async fn connection(

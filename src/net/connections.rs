@@ -6,6 +6,7 @@ use std::io;
 use std::rc::Rc;
 
 use slab::Slab;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
@@ -14,12 +15,20 @@ use crate::relay::{ClientPath, FiveTuple, Instant, Link};
 /// Relayed bytes that may wait for a client; what does not fit is dropped.
 pub(super) const RELAYED_LIMIT: usize = 256 * 1024;
 
-/// Room above that for STUN messages alone. A client that leaves even this
-/// unread is closed.
+/// Room above that for STUN messages alone; all the room there is for a client
+/// without an allocation. A client that leaves even this unread is closed.
 pub(super) const CONTROL_RESERVE: usize = 64 * 1024;
 
 /// Empty buffers kept for the next connections that need one.
 const SPARES: usize = 64;
+
+/// Largest of them, bytes.
+const MAX_SPARE: usize = 64 * 1024;
+
+/// What the kernel may hold for a client that does not read, bytes as it counts
+/// them: little for a stranger, who could have it hold 4 MB by itself.
+const STRANGERS_SEND_BUFFER: usize = 32 * 1024;
+const CLIENTS_SEND_BUFFER: usize = 512 * 1024;
 
 /// Set in a [`Link`] that is a connection; without it, a UDP listener.
 const CONNECTION: u32 = 1 << 31;
@@ -68,6 +77,8 @@ struct Connection {
     /// Among [`Connections::written`].
     noted: bool,
     closing: bool,
+    /// Bytes that the kernel has taken.
+    written: u64,
 }
 
 /// All open connections of a shard.
@@ -89,6 +100,8 @@ impl Connections {
         wake: Rc<Notify>,
         five_tuple: FiveTuple,
     ) -> Option<ClientPath> {
+        // A buffer of the system's own choice does as well.
+        let _ = SockRef::from(&*stream).set_send_buffer_size(STRANGERS_SEND_BUFFER);
         let slot = Slot(u32::try_from(self.open.vacant_key()).ok().filter(|n| n & CONNECTION == 0)?);
         self.open.insert(Connection {
             stream,
@@ -98,6 +111,7 @@ impl Connections {
             tenure: Tenure::New,
             noted: false,
             closing: false,
+            written: 0,
         });
         self.by_client.insert(five_tuple, slot);
         Some(ClientPath { link: slot.link(), five_tuple })
@@ -120,6 +134,10 @@ impl Connections {
         let slot = self.by_client.get(&client);
         if let Some(connection) = slot.and_then(|slot| self.open.get_mut(slot.index())) {
             connection.tenure = tenure;
+            if tenure == Tenure::Allocated {
+                // It stays as it is where the system won't.
+                let _ = SockRef::from(&*connection.stream).set_send_buffer_size(CLIENTS_SEND_BUFFER);
+            }
         }
     }
 
@@ -138,6 +156,11 @@ impl Connections {
         self.open.get(slot.index()).is_some_and(|connection| !connection.waiting.is_empty())
     }
 
+    /// How many bytes the client has been given, when more of them wait.
+    pub(super) fn progress(&self, slot: Slot) -> Option<u64> {
+        self.open.get(slot.index()).filter(|connection| !connection.waiting.is_empty()).map(|c| c.written)
+    }
+
     /// Queues a relayed packet; false when the client is too slow for it.
     pub(super) fn relayed(&mut self, slot: Slot, parts: [&[u8]; 3]) -> bool {
         self.queue(slot, parts, RELAYED_LIMIT)
@@ -146,7 +169,11 @@ impl Connections {
     /// Queues a STUN message; false when the client does not take even those,
     /// and is closed for it.
     pub(super) fn control(&mut self, slot: Slot, message: &[u8]) -> bool {
-        let queued = self.queue(slot, [message, &[], &[]], RELAYED_LIMIT + CONTROL_RESERVE);
+        let limit = match self.tenure(slot) {
+            Tenure::Allocated => RELAYED_LIMIT + CONTROL_RESERVE,
+            Tenure::New | Tenure::Released(_) => CONTROL_RESERVE,
+        };
+        let queued = self.queue(slot, [message, &[], &[]], limit);
         if !queued {
             self.close(slot);
         }
@@ -171,16 +198,23 @@ impl Connections {
     pub(super) fn write(&mut self, slot: Slot) {
         let Some(connection) = self.open.get_mut(slot.index()) else { return };
         let stream = &connection.stream;
+        let before = connection.waiting.len();
         if connection.waiting.write(|bytes| stream.try_write(bytes)).is_err() {
             self.close(slot);
             return;
         }
+        connection.written += (before - connection.waiting.len()) as u64;
         if connection.waiting.is_empty() {
             connection.waiting.recycle(&mut self.spares);
         }
     }
 
     fn queue(&mut self, slot: Slot, parts: [&[u8]; 3], limit: usize) -> bool {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        if self.open.get(slot.index()).is_some_and(|c| c.waiting.len() + length > limit) {
+            // One that reads has not been given the batch so far.
+            self.write(slot);
+        }
         let Some(connection) = self.open.get_mut(slot.index()) else { return false };
         if connection.closing || !connection.waiting.push(parts, limit, &mut self.spares) {
             return false;
@@ -261,7 +295,7 @@ impl OutQueue {
     fn recycle(&mut self, spares: &mut Vec<Vec<u8>>) {
         let mut bytes = std::mem::take(&mut self.bytes);
         self.done = 0;
-        if spares.len() < SPARES && bytes.capacity() > 0 {
+        if spares.len() < SPARES && (1..=MAX_SPARE).contains(&bytes.capacity()) {
             bytes.clear();
             spares.push(bytes);
         }

@@ -89,6 +89,8 @@ async fn unread() -> (Connections, Slot, tokio::net::TcpStream) {
 #[tokio::test]
 async fn a_client_that_does_not_read_loses_relayed_packets_first_and_then_the_connection() {
     let (mut connections, slot, _client) = unread().await;
+    let five_tuple = connections.open[slot.index()].five_tuple;
+    connections.set_tenure(five_tuple, Tenure::Allocated);
     let payload = [0; 60_000];
     let mut queued = 0;
     while connections.relayed(slot, [&[0; 4], &payload, &[]]) {

@@ -1,5 +1,6 @@
-//! How many TCP connections one address may have open, over all shards. Asked
-//! at accept and close only, so a lock does no harm.
+//! How many TCP connections one address may have open, and how many there may be
+//! in all, over all shards. Asked at accept and close only, so a lock does no
+//! harm.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,34 +9,40 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Counts open connections by IPv4 address or IPv6 /64.
 #[derive(Debug)]
 pub(super) struct ConnectionLimit {
-    /// 0 is no limit.
+    /// Of one source; 0 is no limit.
     max: u32,
-    open: Mutex<HashMap<IpAddr, u32, foldhash::fast::RandomState>>,
+    /// Of all sources: what is left of the descriptors is for relays.
+    total: u32,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    total: u32,
+    by_source: HashMap<IpAddr, u32, foldhash::fast::RandomState>,
 }
 
 impl ConnectionLimit {
-    pub(super) fn new(max: u32) -> Self {
-        Self { max, open: Mutex::default() }
+    pub(super) fn new(max: u32, total: u32) -> Self {
+        Self { max, total, open: Mutex::default() }
     }
 
-    /// One connection more from `ip`; `None` when it has its fill.
+    /// One connection more from `ip`; `None` when it, or the server, has its fill.
     pub(super) fn enter(self: &Arc<Self>, ip: IpAddr) -> Option<Permit> {
-        if self.max == 0 {
-            return Some(Permit { limit: None, source: ip });
-        }
         let source = source(ip);
         let mut open = self.lock();
-        let count = open.entry(source).or_default();
-        if *count >= self.max {
+        let held = open.by_source.get(&source).copied().unwrap_or_default();
+        if open.total >= self.total || (self.max != 0 && held >= self.max) {
             return None;
         }
-        *count += 1;
-        Some(Permit { limit: Some(Arc::clone(self)), source })
+        open.total += 1;
+        open.by_source.insert(source, held + 1);
+        Some(Permit { limit: Arc::clone(self), source })
     }
 
     /// The map is whole between any two statements above, so a poisoned lock
     /// is as good as another.
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, u32, foldhash::fast::RandomState>> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -43,18 +50,18 @@ impl ConnectionLimit {
 /// An open connection's place; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Permit {
-    limit: Option<Arc<ConnectionLimit>>,
+    limit: Arc<ConnectionLimit>,
     source: IpAddr,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let Some(limit) = &self.limit else { return };
-        let mut open = limit.lock();
-        if let Some(count) = open.get_mut(&self.source) {
+        let mut open = self.limit.lock();
+        open.total = open.total.saturating_sub(1);
+        if let Some(count) = open.by_source.get_mut(&self.source) {
             *count -= 1;
             if *count == 0 {
-                open.remove(&self.source);
+                open.by_source.remove(&self.source);
             }
         }
     }
@@ -78,7 +85,7 @@ mod tests {
 
     #[test]
     fn an_address_gets_its_limit_and_places_come_back() {
-        let limit = Arc::new(ConnectionLimit::new(2));
+        let limit = Arc::new(ConnectionLimit::new(2, 100));
         let first = limit.enter(ip("192.0.2.1")).unwrap();
         let _second = limit.enter(ip("::ffff:192.0.2.1")).unwrap();
         assert!(limit.enter(ip("192.0.2.1")).is_none());
@@ -89,7 +96,7 @@ mod tests {
 
     #[test]
     fn ipv6_counts_by_its_64() {
-        let limit = Arc::new(ConnectionLimit::new(1));
+        let limit = Arc::new(ConnectionLimit::new(1, 100));
         let _first = limit.enter(ip("2001:db8::1")).unwrap();
         assert!(limit.enter(ip("2001:db8::ffff:2")).is_none());
         assert!(limit.enter(ip("2001:db8:0:1::1")).is_some());
@@ -97,17 +104,27 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_addresses_that_left() {
-        let limit = Arc::new(ConnectionLimit::new(1));
+        let limit = Arc::new(ConnectionLimit::new(1, 100));
         for last in 0..=255 {
             drop(limit.enter(IpAddr::from([192, 0, 2, last])).unwrap());
         }
-        assert!(limit.lock().is_empty());
+        assert!(limit.lock().by_source.is_empty());
     }
 
     #[test]
     fn zero_is_no_limit() {
-        let limit = Arc::new(ConnectionLimit::new(0));
+        let limit = Arc::new(ConnectionLimit::new(0, 5000));
         let all: Vec<_> = (0..5000).map(|_| limit.enter(ip("192.0.2.1"))).collect();
         assert!(all.iter().all(Option::is_some));
+    }
+
+    #[test]
+    fn all_addresses_together_have_a_limit_too() {
+        let limit = Arc::new(ConnectionLimit::new(0, 2));
+        let first = limit.enter(ip("192.0.2.1")).unwrap();
+        let _second = limit.enter(ip("192.0.2.2")).unwrap();
+        assert!(limit.enter(ip("192.0.2.3")).is_none());
+        drop(first);
+        assert!(limit.enter(ip("192.0.2.3")).is_some());
     }
 }

@@ -27,4 +27,5 @@ pub mod udp;
 pub use bind::{BindError, Cause, Listener};
 pub use clock::Clock;
 pub use random::OsRandom;
+pub use seldom::Seldom;
 pub use server::{Handle, PeerPolicyOf, Plan, Running, Server, ShardFailed, usable_cores};

@@ -7,14 +7,14 @@ const INTERVAL: Duration = Duration::from_secs(30);
 
 /// One matter that may be logged every 30 s at most.
 #[derive(Debug, Default)]
-pub(super) struct Seldom {
+pub struct Seldom {
     said: Option<Instant>,
     unsaid: u64,
 }
 
 impl Seldom {
     /// Whether to log now, and how often it was not since the last time.
-    pub(super) fn say(&mut self) -> Option<u64> {
+    pub fn say(&mut self) -> Option<u64> {
         if self.said.is_some_and(|said| said.elapsed() < INTERVAL) {
             self.unsaid += 1;
             return None;

@@ -46,6 +46,8 @@ pub struct Plan {
     pub socket_buffer: usize,
     /// `limits.tcp-connections-per-address`: 0 is no limit.
     pub connections_per_address: u32,
+    /// TCP connections in all; the descriptors beyond are for relays.
+    pub connections: u32,
     /// Relay addresses and ports.
     pub pool: Arc<RelayPool>,
     /// How the engines behave.
@@ -91,7 +93,7 @@ impl Server {
         let sockets = bind::open(&plan.udp, &plan.tcp, shards, plan.socket_buffer)?;
         let system = |what| move |source| BindError::System { what, source };
         let clock = Clock::start();
-        let limit = Arc::new(ConnectionLimit::new(plan.connections_per_address));
+        let limit = Arc::new(ConnectionLimit::new(plan.connections_per_address, plan.connections));
         let listeners = listeners(&sockets).map_err(system("read the address of a socket"))?;
         let buffers = sockets.first().and_then(|shard| shard.udp.first()).map(|socket| socket.buffers());
         let buffers = buffers.transpose().map_err(system("read the buffer size of a socket"))?;

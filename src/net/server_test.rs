@@ -70,6 +70,7 @@ fn plan(addresses: &[&str]) -> Plan {
         tcp: listeners,
         shards: 2,
         socket_buffer: 0,
+        connections: 1000,
         connections_per_address: 0,
         pool: Arc::new(RelayPool::new(&[(loopback, loopback)], 49152..=65535)),
         settings: Settings {

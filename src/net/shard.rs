@@ -178,7 +178,8 @@ impl Shard {
         if !matches!(route, Route::Nothing | Route::Drop(_)) {
             self.work.routes.push(Routed { packet, route });
         }
-        !self.work.out.effects.is_empty()
+        // A failed login changes nothing that the next packet could find.
+        self.work.out.effects.last().is_some_and(|effect| !matches!(effect, Effect::LoginFailed { .. }))
     }
 
     fn carry_out(&mut self, now: Now) {

@@ -32,8 +32,11 @@ const MAX_FRAME_BEFORE: usize = 16 * 1024;
 /// frame and its padding, so that a part of one always leaves room to read.
 pub(super) const READ_BUFFER: usize = 128 * 1024;
 
-/// Reads before other tasks get their turn.
-const READS_A_TURN: usize = 2;
+/// Read before other tasks get their turn: enough to be quick, little enough
+/// that many connections with many small frames hold nobody up. A stranger's
+/// share is a few messages.
+const READ_A_TURN: usize = 32 * 1024;
+const STRANGERS_READ_A_TURN: usize = 512;
 
 /// Room for a part of a frame that a connection keeps when it has none: enough
 /// for a packet, so that a busy one does not ask for it at each read.
@@ -47,6 +50,12 @@ const WHOLE_FRAME: Duration = Duration::from_secs(30);
 
 /// Without a message and without an allocation.
 const IDLE: Duration = Duration::from_secs(60);
+
+/// From the first message to an allocation, and from the end of the last one.
+const WITHOUT_ALLOCATION: Duration = Duration::from_secs(300);
+
+/// For a client without an allocation to read some of what waits for it.
+const STALLED: Duration = Duration::from_secs(30);
 
 /// Deadlines are looked at this often at least, as they move both ways.
 const LOOK: Duration = Duration::from_secs(30);
@@ -134,7 +143,8 @@ impl Connection {
         let clock = common.shard.borrow().clock;
         let mut look = pin!(tokio::time::sleep_until(clock.tokio(clock.instant() + FIRST_MESSAGE)));
         loop {
-            match self.read(common) {
+            let turn = if self.is_held_up(common) { Turn::Empty } else { self.read(common) };
+            match turn {
                 Turn::Over => break,
                 Turn::More => {
                     if self.is_given_up(common, clock.instant()) {
@@ -147,7 +157,12 @@ impl Connection {
                 Turn::Empty => {}
             }
             let waiting = common.shard.borrow().connections.waiting(self.slot);
-            let interest = if waiting { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            let interest = match waiting {
+                _ if self.is_held_up(common) => Interest::WRITABLE,
+                true => Interest::READABLE | Interest::WRITABLE,
+                false => Interest::READABLE,
+            };
+            self.note_progress(common, clock.instant());
             select! {
                 ready = stream.ready(interest) => match ready {
                     Ok(ready) if ready.is_writable() => common.shard.borrow_mut().connections.write(self.slot),
@@ -157,6 +172,7 @@ impl Connection {
                 () = wake.notified() => {}
                 () = &mut look => {
                     let now = clock.instant();
+                    self.note_progress(common, now);
                     let deadline = self.watch.deadline(common.shard.borrow().connections.tenure(self.slot));
                     if deadline.is_some_and(|deadline| deadline <= now) {
                         common.shard.borrow().counters.connections_refused.add(1);
@@ -177,6 +193,17 @@ impl Connection {
         shard.client_gone(now, self.path);
     }
 
+    /// Whether a client without an allocation has to read before it is read from:
+    /// what it asks makes answers, and these are not to pile up.
+    fn is_held_up(&self, common: &Common) -> bool {
+        let connections = &common.shard.borrow().connections;
+        connections.tenure(self.slot) != Tenure::Allocated && connections.waiting(self.slot)
+    }
+
+    fn note_progress(&mut self, common: &Common, now: Instant) {
+        self.watch.progress(common.shard.borrow().connections.progress(self.slot), now);
+    }
+
     /// Whether the client has let a deadline pass, or leaves even control messages
     /// unread.
     fn is_given_up(&self, common: &Common, now: Instant) -> bool {
@@ -187,27 +214,28 @@ impl Connection {
 
     fn read(&mut self, common: &Common) -> Turn {
         let buffer = &mut **common.stream.borrow_mut();
-        for _ in 0..READS_A_TURN {
-            let kept = self.partial.len();
-            let room = buffer.len() - kept;
-            match self.stream.try_read(&mut buffer[kept..]) {
-                Ok(0) => return Turn::Over,
-                Ok(count) => {
-                    buffer[..kept].copy_from_slice(&self.partial);
-                    if !self.take_frames(common, &mut buffer[..kept + count]) {
-                        return Turn::Over;
-                    }
-                    if count < room {
-                        self.empty();
-                        return Turn::Empty;
-                    }
+        let room = match common.shard.borrow().connections.tenure(self.slot) {
+            Tenure::Allocated => READ_A_TURN,
+            Tenure::New | Tenure::Released(_) => STRANGERS_READ_A_TURN,
+        };
+        let kept = self.partial.len();
+        match self.stream.try_read(&mut buffer[kept..kept + room]) {
+            Ok(0) => Turn::Over,
+            Ok(count) => {
+                buffer[..kept].copy_from_slice(&self.partial);
+                if !self.take_frames(common, &mut buffer[..kept + count]) {
+                    return Turn::Over;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Turn::Empty,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Turn::Over,
+                if count < room {
+                    self.empty();
+                    return Turn::Empty;
+                }
+                Turn::More
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Turn::Empty,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Turn::More,
+            Err(_) => Turn::Over,
         }
-        Turn::More
     }
 
     /// Tells the runtime that nothing is left to read, which a short read has
@@ -272,11 +300,14 @@ struct Watch {
     heard: Option<Instant>,
     /// When the frame that is not whole yet began.
     partial: Option<Instant>,
+    /// Bytes the client had been given, with more waiting, and since when it has
+    /// been no more than these.
+    stalled: Option<(u64, Instant)>,
 }
 
 impl Watch {
     fn new(opened: Instant) -> Self {
-        Self { opened, heard: None, partial: None }
+        Self { opened, heard: None, partial: None, stalled: None }
     }
 
     /// A whole message has come.
@@ -290,13 +321,27 @@ impl Watch {
         self.partial = there.then(|| self.partial.unwrap_or(now));
     }
 
+    /// What the client has been given so far while more waits; `None` when
+    /// nothing does.
+    fn progress(&mut self, given: Option<u64>, now: Instant) {
+        self.stalled = match (given, self.stalled) {
+            (Some(given), Some((before, since))) if given == before => Some((before, since)),
+            (given, _) => given.map(|given| (given, now)),
+        };
+    }
+
     /// When the connection is to be closed, as things stand.
     fn deadline(&self, tenure: Tenure) -> Option<Instant> {
         let Some(heard) = self.heard else { return Some(self.opened + FIRST_MESSAGE) };
+        let stalled = self.stalled.map(|(_, since)| since + STALLED);
+        let without = |since: Instant| {
+            let idle = (heard.max(since) + IDLE).min(since + WITHOUT_ALLOCATION);
+            stalled.map_or(idle, |stalled| stalled.min(idle))
+        };
         let idle = match tenure {
-            Tenure::New => Some(heard + IDLE),
+            Tenure::New => Some(without(self.opened)),
             Tenure::Allocated => None,
-            Tenure::Released(at) => Some(heard.max(at) + IDLE),
+            Tenure::Released(at) => Some(without(at)),
         };
         let whole = self.partial.map(|began| began + WHOLE_FRAME);
         idle.into_iter().chain(whole).min()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use super::address::FiveTuple;
-use super::nonce::{Features, Nonce, Nonces};
+use super::nonce::{Features, Nonce, NonceState, Nonces};
 use super::route::LoginFault;
 use super::time::Now;
 use super::world::{Account, Standing, Throttle, Users};
@@ -47,6 +47,9 @@ pub(super) struct Identity {
 pub(super) enum Refusal {
     /// 401 or 438, with REALM, NONCE and PASSWORD-ALGORITHMS.
     Challenge(ErrorCode),
+    /// 438 to somebody who is who he says: his nonce was good once. Not one of
+    /// the answers that a forged source could have us send.
+    Stale,
     /// 400, bare.
     BadRequest,
     /// Wrong credentials: 401 as a challenge, or no answer when this source has
@@ -118,8 +121,10 @@ impl Authenticator {
             let answer = self.throttle.failed_login(now.instant, client.client.ip());
             return Err(Refusal::Login { username, fault, answer });
         };
-        if !self.nonces.is_valid(now.unix, client, claim.nonce) {
-            return Err(Refusal::Challenge(ErrorCode::STALE_NONCE));
+        match self.nonces.check(now.unix, client, claim.nonce) {
+            NonceState::Fresh => {}
+            NonceState::Old => return Err(Refusal::Stale),
+            NonceState::Foreign => return Err(Refusal::Challenge(ErrorCode::STALE_NONCE)),
         }
         Ok(Identity { username, account, signer: Signer { key, sha256: named } })
     }

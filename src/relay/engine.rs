@@ -60,6 +60,10 @@ pub struct World {
 /// So that many allocations that end together hold nobody else up for long.
 const EXPIRED_AT_ONCE: usize = 1024;
 
+/// Longest request that is verified, bytes: one for hundreds of permissions fits,
+/// and a stranger can't have 64 KB hashed for each of the secrets.
+const MAX_REQUEST: usize = 8 * 1024;
+
 /// What a timer is for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Timer {
@@ -125,7 +129,13 @@ impl Engine {
             (
                 Class::Request,
                 Method::ALLOCATE | Method::REFRESH | Method::CREATE_PERMISSION | Method::CHANNEL_BIND,
-            ) => self.request(now, Asked::new(from, message), message, out),
+            ) if message.length() <= MAX_REQUEST => {
+                self.request(now, Asked::new(from, message), message, out)
+            }
+            (
+                Class::Request,
+                Method::ALLOCATE | Method::REFRESH | Method::CREATE_PERMISSION | Method::CHANNEL_BIND,
+            ) => self.drop_packet(DropReason::TooLarge),
             (Class::Indication, Method::SEND) => self.send_indication(now.instant, from, message, out),
             // A keep-alive: RFC 8489 §6.3.2 wants no answer, whatever it carries.
             (Class::Indication, Method::BINDING) => {

@@ -41,7 +41,7 @@ impl Features {
     }
 
     /// What a nonce says; none of them when it is not one of RFC 8489's. Not
-    /// verified: that is [`Nonces::is_valid`].
+    /// verified: that is [`Nonces::check`].
     pub(super) fn of(nonce: &[u8]) -> Self {
         let bits = nonce
             .strip_prefix(COOKIE)
@@ -49,6 +49,17 @@ impl Features {
             .map_or(0, |bytes| bytes[0]);
         Self { password_algorithms: bits & 0x80 != 0, username_anonymity: bits & 0x40 != 0 }
     }
+}
+
+/// What a nonce is worth.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum NonceState {
+    /// This client's, and less than an hour old.
+    Fresh,
+    /// This client's, and too old.
+    Old,
+    /// Somebody else's, or nobody's.
+    Foreign,
 }
 
 /// Makes and checks nonces.
@@ -85,16 +96,16 @@ impl Nonces {
         nonce
     }
 
-    /// Whether this nonce was given to this client, by a holder of one of the
-    /// keys, less than an hour ago. The bits it says are part of what is checked,
+    /// Whether this nonce was given to this client by a holder of one of the keys,
+    /// and how long ago. The bits it says are part of what is checked,
     /// so none can be taken off on the way (RFC 8489 §9.2.1).
-    pub(super) fn is_valid(&self, now: UnixTime, client: FiveTuple, nonce: &[u8]) -> bool {
+    pub(super) fn check(&self, now: UnixTime, client: FiveTuple, nonce: &[u8]) -> NonceState {
         let Some(text) = nonce.strip_prefix(COOKIE) else {
-            return false;
+            return NonceState::Foreign;
         };
         let mut decoded = [0; FEATURES_LENGTH + TIME_LENGTH + TAG_LENGTH];
         if text.len() != 28 || BASE64.decode_slice(text, &mut decoded) != Ok(decoded.len()) {
-            return false;
+            return NonceState::Foreign;
         }
         let (features, rest) = decoded.split_at(FEATURES_LENGTH);
         let (time, tag) = rest.split_at(TIME_LENGTH);
@@ -108,7 +119,11 @@ impl Nonces {
             let right = self.tag(key, time_bytes, feature_bytes, client);
             bool::from(right.ct_eq(tag))
         });
-        ours && age < LIFETIME_MS
+        match ours {
+            true if age < LIFETIME_MS => NonceState::Fresh,
+            true => NonceState::Old,
+            false => NonceState::Foreign,
+        }
     }
 
     fn tag(

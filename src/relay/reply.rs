@@ -78,17 +78,24 @@ pub(super) fn refusal(
 ) -> Route {
     let code = match refusal {
         Refusal::Challenge(code) => *code,
+        Refusal::Stale => ErrorCode::STALE_NONCE,
         Refusal::BadRequest => ErrorCode::BAD_REQUEST,
         Refusal::Login { answer: true, .. } => ErrorCode::UNAUTHENTICATED,
         Refusal::Login { answer: false, .. } => return drop_counted(DropReason::Throttled, counters),
     };
-    unauthenticated(now, asked, throttle, counters, out, Class::Error, |message| {
+    let fill = |message: &mut MessageWriter<'_>| {
         counters.error(asked.method, code);
         message.put_error(code, unauthenticated_reason(asked, code));
         if !matches!(refusal, Refusal::BadRequest) {
             authenticator.challenge(now, asked.by.five_tuple, message);
         }
-    })
+    };
+    if *refusal == Refusal::Stale {
+        let mut message = MessageWriter::new(&mut out.bytes, Class::Error, asked.method, asked.id);
+        fill(&mut message);
+        return finish(asked, message);
+    }
+    unauthenticated(now, asked, throttle, counters, out, Class::Error, fill)
 }
 
 /// Any answer to somebody unknown. Over datagrams the source may be forged, so

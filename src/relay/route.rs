@@ -302,7 +302,7 @@ drop_reasons! {
     WrongFamily = "wrong_family",
     /// An indication asks for what it can't have (RFC 8489 §6.3.2).
     UnknownAttribute = "unknown_attribute",
-    /// Too large to be wrapped for the client.
+    /// Too large to be wrapped for the client, or a request too large to verify.
     TooLarge = "too_large",
     /// An unauthenticated source asked too often.
     Throttled = "throttled",

@@ -203,6 +203,11 @@ impl<'a> Message<'a> {
         Ok(message)
     }
 
+    /// Bytes of the whole message.
+    pub const fn length(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Request, indication or response.
     pub const fn class(&self) -> Class {
         self.class

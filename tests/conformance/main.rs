@@ -32,5 +32,6 @@ mod refresh;
 mod relay_ports;
 mod replies;
 mod rest_credentials;
+mod strangers;
 mod stream;
 mod userhash;

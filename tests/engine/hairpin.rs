@@ -72,6 +72,20 @@ fn the_servers_own_listener_is_out_of_reach() {
     assert_eq!(alice.permit(&mut world, &[addr(&format!("{LOCAL_V4}:3478"))]), 403, "nor by its inner name");
 }
 
+// H-013
+#[test]
+fn what_the_kernel_brings_from_an_own_address_is_somebody_elses() {
+    let mut world = World::new();
+    let (mut alice, mut bob) = (Client::alice(), Client::bob());
+    let (a, b) = (alice.allocate(&mut world), bob.allocate(&mut world));
+    alice.bind(&mut world, 0x4000, b);
+    bob.bind(&mut world, 0x4000, a);
+    for from in [b, addr(&format!("{RELAY_V4}:3478")), addr(&format!("{RELAY_V4}:53"))] {
+        assert_eq!(world.peer(from, a, b"x"), Some(Sent::Dropped(DropReason::DeniedPeer)));
+    }
+    assert_eq!(bob.send(&mut world, a, b"x").heard_by(&alice), Heard::Channel(0x4000, b"x".into()));
+}
+
 // H-015 B-032
 #[test]
 fn a_port_that_no_live_allocation_has_leads_nowhere() {

@@ -57,6 +57,21 @@ fn all_peers_of_a_request_or_none() {
     assert_eq!(world.permissions(), 0);
 }
 
+// H-003
+#[test]
+fn an_ipv4_mapped_address_is_nobodys() {
+    let mut world = World::new();
+    let mut alice = Client::alice();
+    alice.allocate_as(&mut world, &Request::allocate().additional(2));
+    alice.permit(&mut world, &[addr("203.0.113.1:9")]);
+    for mapped in ["[::ffff:203.0.113.1]:9", "[::ffff:10.0.0.1]:9", "[::ffff:127.0.0.1]:9"] {
+        assert_eq!(alice.permit(&mut world, &[addr(mapped)]), 403);
+        assert_eq!(alice.bind(&mut world, 0x4000, addr(mapped)), 403);
+        assert_eq!(alice.send(&mut world, addr(mapped), b"x"), Sent::Dropped(DropReason::DeniedPeer));
+    }
+    assert_eq!((world.permissions(), world.channels()), (1, 0));
+}
+
 // B-075 B-078 B-079
 #[test]
 fn it_is_for_an_address_and_for_one_allocation() {
