@@ -117,6 +117,14 @@ impl Connections {
         Some(ClientPath { link: slot.link(), five_tuple })
     }
 
+    /// Ends the connection of this client, if there is one, and says which it was.
+    /// It keeps its slot until its task has seen it.
+    pub(super) fn end(&mut self, five_tuple: FiveTuple) -> Option<ClientPath> {
+        let slot = self.by_client.remove(&five_tuple)?;
+        self.close(slot);
+        Some(ClientPath { link: slot.link(), five_tuple })
+    }
+
     /// Forgets a connection.
     pub(super) fn remove(&mut self, slot: Slot) {
         if let Some(mut connection) = self.open.try_remove(slot.index()) {

@@ -102,6 +102,13 @@ fn admit(common: &Rc<Common>, stream: TcpStream, client: SocketAddr, permit: Per
         transport: Transport::Tcp,
     };
     let shard = &mut *common.shard.borrow_mut();
+    // A client that comes back from the same port after a reset can be faster
+    // than the task of its old connection, which is over in any case: a 5-tuple
+    // has one.
+    if let Some(old) = shard.connections.end(five_tuple) {
+        let now = shard.clock.now();
+        shard.client_gone(now, old);
+    }
     let path = shard.connections.insert(Rc::clone(&stream), Rc::clone(&wake), five_tuple);
     let Some((path, slot)) = path.and_then(|path| Some((path, Slot::of(path.link)?))) else { return };
     shard.counters.connections.add(1);
@@ -147,11 +154,13 @@ impl Connection {
             match turn {
                 Turn::Over => break,
                 Turn::More => {
+                    common.shard.borrow_mut().connections.write(self.slot);
+                    tokio::task::yield_now().await;
+                    // Asked last: what came before a reset can still be read, and
+                    // the client may have a new connection by now.
                     if self.is_given_up(common, clock.instant()) {
                         break;
                     }
-                    common.shard.borrow_mut().connections.write(self.slot);
-                    tokio::task::yield_now().await;
                     continue;
                 }
                 Turn::Empty => {}
