@@ -8,6 +8,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -22,8 +23,8 @@ use super::seldom::Seldom;
 use super::udp::{self, BATCH, Datagram};
 use crate::relay::counters::{Counters, Flow};
 use crate::relay::{
-    AllocationSummary, ClientPath, CloseReason, DropReason, Effect, Engine, Instant, Now, Output, PeerAddr,
-    RelayAddr, RelayId, Route, ShardId, Transport,
+    AllocationSummary, ClientPath, CloseReason, DropReason, Effect, Engine, Icmp, Instant, Now, Output,
+    PeerAddr, RelayAddr, RelayId, Route, ShardId, Transport,
 };
 
 /// A UDP listener of this shard.
@@ -106,6 +107,12 @@ impl Shard {
     ) -> bool {
         let route = self.engine.peer_datagram(now, relay, peer, bytes, &mut self.work.out);
         self.note(packet, route)
+    }
+
+    /// An ICMP error at a relay; otherwise like [`Shard::client`].
+    pub(super) fn icmp(&mut self, now: Now, relay: RelayId, peer: PeerAddr, icmp: Icmp) -> bool {
+        let route = self.engine.peer_icmp(now, relay, peer, icmp, &mut self.work.out);
+        self.note(0, route)
     }
 
     /// A packet that another shard routed here; otherwise like [`Shard::client`].
@@ -243,7 +250,7 @@ impl Shard {
                     Some(slot) => {
                         let parts = [
                             &out.bytes[header.clone()],
-                            &packet(*index)[payload.clone()],
+                            payload_of(packet, *index, payload),
                             &PADDING[..usize::from(*padding)],
                         ];
                         let queued = self.connections.relayed(slot, parts);
@@ -296,6 +303,11 @@ impl Shard {
 /// of 4 (RFC 8656 §12.5).
 const PADDING: [u8; 3] = [0; 3];
 
+/// The payload of a route. One that has none may belong to no packet at all.
+fn payload_of<'p>(packet: &impl Fn(usize) -> &'p [u8], index: usize, payload: &Range<usize>) -> &'p [u8] {
+    if payload.is_empty() { &[] } else { &packet(index)[payload.clone()] }
+}
+
 /// What a route puts on the wire; `None` when it is none for UDP. `wildcard`:
 /// the socket has no address of its own to send from.
 fn datagram<'a, 'p: 'a>(
@@ -317,7 +329,7 @@ fn datagram<'a, 'p: 'a>(
             from: from(to),
             parts: [
                 &out[header.clone()],
-                &packet(*index)[payload.clone()],
+                payload_of(packet, *index, payload),
                 &PADDING[..usize::from(*padding)],
             ],
         },

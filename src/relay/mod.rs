@@ -15,6 +15,7 @@ mod authenticate;
 pub mod counters;
 mod engine;
 mod forward;
+pub mod icmp;
 mod nonce;
 pub mod ports;
 mod reply;
@@ -28,6 +29,7 @@ pub mod world;
 
 pub use address::{ClientAddr, Family, FiveTuple, PeerAddr, RelayAddr, ServerAddr, Transport};
 pub use engine::{Engine, Settings, World};
+pub use icmp::Icmp;
 pub use route::{
     AllocationId, AllocationSummary, ClientPath, CloseReason, DropReason, Effect, EffectId, Link, LoginFault,
     Outcome, Output, RelayId, Route, ShardId, Traffic,

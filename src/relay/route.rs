@@ -69,6 +69,7 @@ pub enum Route {
         message: Range<usize>,
     },
     /// A relayed packet to a client: header, payload, then `padding` zero bytes.
+    /// Without a payload it is a Data indication that tells of an ICMP error.
     ToClient {
         /// To whom.
         to: ClientPath,
@@ -302,7 +303,9 @@ drop_reasons! {
     WrongFamily = "wrong_family",
     /// An indication asks for what it can't have (RFC 8489 §6.3.2).
     UnknownAttribute = "unknown_attribute",
-    /// Too large to be wrapped for the client.
+    /// An ICMP error that is none of a client's business (RFC 8656 §11.5).
+    Icmp = "icmp",
+    /// Too large for a datagram, or to be wrapped for the client.
     TooLarge = "too_large",
     /// An unauthenticated source asked too often.
     Throttled = "throttled",

@@ -13,6 +13,7 @@ mod failures;
 mod families;
 mod hairpin;
 mod hostile;
+mod icmp;
 mod lifetimes;
 mod model;
 mod nonces;

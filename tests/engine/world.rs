@@ -15,7 +15,7 @@ use floe::relay::world::{
     Account, PeerPolicy, Quota, QuotaExceeded, Random, Reach, Standing, Throttle, Users,
 };
 use floe::relay::{
-    ClientPath, CloseReason, DropReason, Effect, EffectId, Engine, FiveTuple, Instant, LoginFault, Now,
+    ClientPath, CloseReason, DropReason, Effect, EffectId, Engine, FiveTuple, Icmp, Instant, LoginFault, Now,
     Outcome, Output, PeerAddr, RelayAddr, RelayId, Route, Settings, ShardId, UnixTime, World as Given,
 };
 use floe::wire::integrity::{LongTermKeys, userhash};
@@ -195,6 +195,15 @@ impl World {
         let peer = PeerAddr::new(from);
         let route = self.engines[shard].peer_datagram(self.now, relay, peer, packet, &mut self.output);
         Some(self.settle(shard, route, packet))
+    }
+
+    /// An ICMP error at a relayed address, in answer to what went to `peer`.
+    pub(crate) fn icmp(&mut self, peer: SocketAddr, at: SocketAddr, icmp: Icmp) -> Option<Sent> {
+        let local = local_of(at);
+        let (&(shard, relay), _) = self.sockets.iter().find(|(_, at)| **at == local)?;
+        let route =
+            self.engines[shard].peer_icmp(self.now, relay, PeerAddr::new(peer), icmp, &mut self.output);
+        Some(self.settle(shard, route, &[]))
     }
 
     /// A held bind comes out.
