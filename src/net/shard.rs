@@ -69,8 +69,8 @@ pub(super) struct Shard {
 pub(super) struct Work {
     out: Output,
     routes: Vec<Routed>,
-    /// Datagrams to send as (socket, place in `routes`).
-    datagrams: Vec<(Out, usize)>,
+    /// Datagrams to send as (socket, place in `routes`, not to be fragmented).
+    datagrams: Vec<(Out, usize, bool)>,
     complaints: Seldom,
     logins: Seldom,
 }
@@ -238,7 +238,7 @@ impl Shard {
         for (at, Routed { packet: index, route }) in routes.iter().enumerate() {
             match route {
                 Route::Reply { to, message } => match Slot::of(to.link) {
-                    None => datagrams.push((Out::Listener(to.link.0), at)),
+                    None => datagrams.push((Out::Listener(to.link.0), at, false)),
                     Some(slot) => {
                         let message = &out.bytes[message.clone()];
                         let queued = self.connections.control(slot, message);
@@ -246,7 +246,7 @@ impl Shard {
                     }
                 },
                 Route::ToClient { to, header, payload, padding } => match Slot::of(to.link) {
-                    None => datagrams.push((Out::Listener(to.link.0), at)),
+                    None => datagrams.push((Out::Listener(to.link.0), at, false)),
                     Some(slot) => {
                         let parts = [
                             &out.bytes[header.clone()],
@@ -257,7 +257,9 @@ impl Shard {
                         count_stream(counters, to, queued, parts.iter().map(|part| part.len()).sum());
                     }
                 },
-                Route::ToPeer { relay, .. } => datagrams.push((Out::Relay(*relay), at)),
+                Route::ToPeer { relay, dont_fragment, .. } => {
+                    datagrams.push((Out::Relay(*relay), at, *dont_fragment));
+                }
                 Route::ToShard { shard, to, from, payload } => {
                     let neighbour = self.neighbours.get_mut(usize::from(shard.0)).and_then(Option::as_mut);
                     let payload = &packet(*index)[payload.clone()];
@@ -273,9 +275,10 @@ impl Shard {
                 Route::Nothing | Route::Drop(_) => {}
             }
         }
-        // By socket, and within one in the order of arrival.
+        // By socket, and within one in the order of arrival. DF is an option of the
+        // socket, so packets with it and without don't share a call.
         datagrams.sort_unstable();
-        for group in datagrams.chunk_by(|a, b| a.0 == b.0) {
+        for group in datagrams.chunk_by(|a, b| (a.0, a.2) == (b.0, b.2)) {
             let (socket, wildcard, flow) = match group[0].0 {
                 Out::Listener(link) => {
                     let listener = self.listeners.get(link as usize);
@@ -288,9 +291,9 @@ impl Shard {
             for chunk in group.chunks(BATCH) {
                 let batch: ArrayVec<Datagram<'_>, BATCH> = chunk
                     .iter()
-                    .filter_map(|(_, at)| datagram(&routes[*at], &out.bytes, packet, wildcard))
+                    .filter_map(|(_, at, _)| datagram(&routes[*at], &out.bytes, packet, wildcard))
                     .collect();
-                send_batch(socket, &batch, flow, counters, complaints);
+                send_batch(socket, &batch, group[0].2, flow, counters, complaints);
             }
         }
         datagrams.clear();
@@ -345,6 +348,7 @@ fn datagram<'a, 'p: 'a>(
 fn send_batch(
     socket: Option<&udp::Socket>,
     batch: &[Datagram<'_>],
+    dont_fragment: bool,
     flow: &Flow,
     counters: &Counters,
     complaints: &mut Seldom,
@@ -353,7 +357,7 @@ fn send_batch(
         counters.drops[DropReason::SendFailed.index()].add(batch.len() as u64);
         return;
     };
-    let sent = socket.send(batch);
+    let sent = if dont_fragment { socket.send_unfragmented(batch) } else { socket.send(batch) };
     let bytes: usize = batch.iter().flat_map(|datagram| datagram.parts).map(<[u8]>::len).sum();
     flow.packets.add(sent.sent as u64);
     if sent.refused == 0 {

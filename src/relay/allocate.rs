@@ -8,7 +8,7 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 
-use super::address::Family;
+use super::address::{Family, FiveTuple};
 use super::allocation::{Allocation, Relay};
 use super::authenticate::Identity;
 use super::engine::{Engine, Timer};
@@ -68,6 +68,7 @@ struct Wishes {
     families: ArrayVec<Family, 2>,
     even_port: Option<bool>,
     token: Option<[u8; 8]>,
+    dont_fragment: bool,
 }
 
 impl Engine {
@@ -105,6 +106,14 @@ impl Engine {
             return Err(ErrorCode::INSUFFICIENT_CAPACITY);
         }
         let one_is_enough = wishes.families.len() > 1;
+        let held = wishes.token.and_then(|token| self.world.pool.reservations().family(token));
+        if wishes.dont_fragment && translates_blindly(five_tuple, wishes.families.iter().copied().chain(held))
+        {
+            let code = ErrorCode::UNKNOWN_ATTRIBUTE;
+            return Ok(reply::error(asked, code, &identity.signer, &self.world.counters, out, |reply| {
+                reply.put_unknown_attributes(&[AttributeType::DONT_FRAGMENT]);
+            }));
+        }
         if let [family] = wishes.families[..]
             && wishes.token.is_none()
             && !self.world.pool.has(family)
@@ -373,7 +382,9 @@ impl Wishes {
             }
             (None, None) => families.push(Family::V4),
         }
-        Ok(Self { lifetime: lifetime.unwrap_or(DEFAULT_LIFETIME), families, even_port, token })
+        let dont_fragment = message.has(AttributeType::DONT_FRAGMENT);
+        let lifetime = lifetime.unwrap_or(DEFAULT_LIFETIME);
+        Ok(Self { lifetime, families, even_port, token, dont_fragment })
     }
 }
 
@@ -388,6 +399,13 @@ pub(super) fn optional<T>(
 
 pub(super) const fn bad_request(_: MalformedValue) -> ErrorCode {
     ErrorCode::BAD_REQUEST
+}
+
+/// Whether datagrams would go from IPv4 to IPv6, where DF is to be looked at and
+/// can't be: DONT-FRAGMENT is then refused (RFC 8656 §3.7).
+fn translates_blindly(client: FiveTuple, mut relays: impl Iterator<Item = Family>) -> bool {
+    let from_v4 = client.client.family() == Family::V4 && !client.transport.is_stream();
+    from_v4 && relays.any(|family| family == Family::V6)
 }
 
 /// 6to4 and Teredo: a relay behind either may loop (RFC 8656 §21.4).

@@ -344,7 +344,7 @@ pub(super) fn must_be_refused(kind: AttributeType) -> bool {
 }
 
 /// Comprehension-required attributes that this server knows, expected or not.
-const UNDERSTOOD: [AttributeType; 19] = [
+const UNDERSTOOD: [AttributeType; 20] = [
     AttributeType::MAPPED_ADDRESS,
     AttributeType::USERNAME,
     AttributeType::MESSAGE_INTEGRITY,
@@ -360,6 +360,7 @@ const UNDERSTOOD: [AttributeType; 19] = [
     AttributeType::REQUESTED_ADDRESS_FAMILY,
     AttributeType::EVEN_PORT,
     AttributeType::REQUESTED_TRANSPORT,
+    AttributeType::DONT_FRAGMENT,
     AttributeType::PASSWORD_ALGORITHM,
     AttributeType::USERHASH,
     AttributeType::XOR_MAPPED_ADDRESS,

@@ -88,6 +88,9 @@ pub enum Route {
         peer: PeerAddr,
         /// The client's bytes.
         payload: Range<usize>,
+        /// With DF set, or over IPv6 not to be fragmented here (RFC 8656 §14,
+        /// §15); all others are fragmented where they must be.
+        dont_fragment: bool,
     },
     /// A relayed packet to an allocation of another shard, which is given it as
     /// [`Engine::hairpin_datagram`](super::Engine::hairpin_datagram).

@@ -9,6 +9,7 @@ mod authentication;
 mod channels;
 mod client;
 mod credentials;
+mod dont_fragment;
 mod failures;
 mod families;
 mod hairpin;

@@ -125,6 +125,8 @@ pub(crate) struct World {
     pub(crate) closed: Vec<CloseReason>,
     /// Packets that went from one engine to another.
     pub(crate) crossings: usize,
+    /// Whether the last packet to a peer was to leave with DF.
+    pub(crate) dont_fragment: bool,
     transcript: DefaultHasher,
     output: Output,
 }
@@ -174,6 +176,7 @@ impl World {
             faults: Vec::new(),
             closed: Vec::new(),
             crossings: 0,
+            dont_fragment: false,
             transcript: DefaultHasher::new(),
             output: Output::default(),
         }
@@ -366,7 +369,8 @@ impl World {
                 bytes.resize(bytes.len() + usize::from(padding), 0);
                 Sent::ToClient(to.five_tuple, bytes)
             }
-            Route::ToPeer { relay, peer, payload } => {
+            Route::ToPeer { relay, peer, payload, dont_fragment } => {
+                self.dont_fragment = dont_fragment;
                 let local = *self.sockets.get(&(shard, relay)).expect("only an open socket sends");
                 Sent::ToPeer(advertised_of(local), peer.socket(), packet[payload].to_vec())
             }

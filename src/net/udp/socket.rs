@@ -105,6 +105,12 @@ impl AsRawFd for Socket {
     }
 }
 
+/// Of an IP header's other fields none is copied from packet to packet: what is
+/// relayed leaves with DSCP best effort, ECN not-ECT and the system's own TTL or
+/// hop limit and flow label, the alternates of RFC 8656 §13 and §14. To copy them
+/// would take control messages with each packet received and sent, and split
+/// batches by their values.
+///
 /// Linux sets DF by default and refuses what is larger than the path. A relay
 /// must not: DF belongs to packets whose sender asked for it, and a relay that
 /// can't see the DF bit of what it receives assumes 0 (RFC 8656 §14). So larger
