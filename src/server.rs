@@ -18,9 +18,10 @@ use crate::admin::{self, Admin, Mint, Minted, Readiness, random_token};
 use crate::auth::{self, Directory, DirectorySettings, Secret};
 use crate::config::{Config, Loaded, urls};
 use crate::net::{self, Listener, OsRandom, discover};
-use crate::policy::{Ledger, OwnAddresses, PeerFilter, SourceThrottle};
+use crate::policy::{Ledger, OwnAddresses, PeerFilter, SharedBandwidth, SourceThrottle};
 use crate::relay::counters::Counter;
 use crate::relay::ports::RelayPool;
+use crate::relay::world::Bandwidth;
 use crate::relay::{Family, Settings, Transport, UnixTime};
 
 /// How long the credentials hold that are shown at the start.
@@ -124,6 +125,8 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
             legacy_channels: config.relay.legacy_channels,
             compat_permission_lifetime: config.relay.compat_permission_lifetime,
             strict_expiry: config.auth.strict_expiry,
+            bits_per_second_per_allocation: config.limits.bits_per_second_per_allocation,
+            alternate_servers: config.relay.alternate_servers.clone(),
             nonce_keys: auth::nonce_keys(config.auth.nonce_secret.expose(), &secrets, &mut random),
         },
         users: Arc::new(directory),
@@ -133,6 +136,7 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
             Arc::new(PeerFilter::new(&allow, &deny, &own))
         }),
         quota: Arc::new(Ledger::new(config.limits.allocations)),
+        bandwidth: bandwidth(config.limits.bits_per_second),
         throttle: Arc::new(SourceThrottle::new(
             config.limits.unauthenticated_per_second,
             config.limits.failed_logins_per_minute,
@@ -328,6 +332,10 @@ fn directory(loaded: &Loaded, secrets: &[Secret], random: &mut OsRandom) -> Resu
         max_allocations: most,
     };
     Directory::new(settings, random).map_err(|error| StartError::Configuration(format!("auth: {error}")))
+}
+
+fn bandwidth(bits_per_second: u64) -> Option<Arc<dyn Bandwidth>> {
+    (bits_per_second > 0).then(|| Arc::new(SharedBandwidth::new(bits_per_second)) as Arc<dyn Bandwidth>)
 }
 
 /// Nobody asked for the default address, so another free port does as well.

@@ -102,6 +102,8 @@ pub struct Relay {
     /// Longest lifetime of an allocation between two refreshes, seconds; at
     /// least 600.
     pub max_lifetime: u32,
+    /// Where a server that drains or is full sends clients.
+    pub alternate_servers: Vec<SocketAddr>,
 }
 
 impl Default for Relay {
@@ -113,6 +115,7 @@ impl Default for Relay {
             legacy_channels: false,
             compat_permission_lifetime: true,
             max_lifetime: 3600,
+            alternate_servers: Vec::new(),
         }
     }
 }
@@ -225,6 +228,10 @@ pub struct Limits {
     pub allocations_per_user: u32,
     /// Allocations of the whole server.
     pub allocations: u32,
+    /// Relayed payload of one allocation, both directions together.
+    pub bits_per_second_per_allocation: u64,
+    /// Relayed payload of the whole server, both directions together.
+    pub bits_per_second: u64,
 }
 
 impl Default for Limits {
@@ -235,6 +242,8 @@ impl Default for Limits {
             tcp_connections_per_address: 1000,
             allocations_per_user: 64,
             allocations: 0,
+            bits_per_second_per_allocation: 0,
+            bits_per_second: 0,
         }
     }
 }

@@ -19,7 +19,7 @@ use super::shard::Neighbour;
 use super::thread::{self, Command, Parts};
 use crate::relay::counters::Counters;
 use crate::relay::ports::RelayPool;
-use crate::relay::world::{PeerPolicy, Quota, Throttle, Users};
+use crate::relay::world::{Bandwidth, PeerPolicy, Quota, Throttle, Users};
 use crate::relay::{AllocationSummary, Settings, ShardId, Transport, World};
 
 /// A shard's number plus one is kept in a byte by the relay pool.
@@ -57,6 +57,8 @@ pub struct Plan {
     pub peers: PeerPolicyOf,
     /// How many allocations.
     pub quota: Arc<dyn Quota>,
+    /// How much data; `None` is no limit.
+    pub bandwidth: Option<Arc<dyn Bandwidth>>,
     /// How many unauthenticated answers.
     pub throttle: Arc<dyn Throttle>,
 }
@@ -108,6 +110,7 @@ impl Server {
                 users: Arc::clone(&plan.users),
                 peers: Arc::clone(&peers),
                 quota: Arc::clone(&plan.quota),
+                bandwidth: plan.bandwidth.clone(),
                 throttle: Arc::clone(&plan.throttle),
                 random: Box::new(random),
                 pool: Arc::clone(&plan.pool),

@@ -1,7 +1,7 @@
 //! Allocate (RFC 8656 §7.2): checked, parked while its relay sockets are opened,
 //! and finished by [`Engine::complete`].
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use hashbrown::HashMap;
 
 use super::address::{Family, FiveTuple};
 use super::allocation::{Allocation, Relay};
-use super::authenticate::Identity;
+use super::authenticate::{Identity, Signer};
+use super::bandwidth::Bucket;
 use super::engine::{Engine, Timer};
 use super::ports::Claim;
 use super::reply::{self, Asked};
@@ -103,7 +104,7 @@ impl Engine {
             return Err(ErrorCode::FORBIDDEN);
         }
         if self.draining {
-            return Err(ErrorCode::INSUFFICIENT_CAPACITY);
+            return Ok(self.elsewhere(asked, &identity.signer, out));
         }
         let one_is_enough = wishes.families.len() > 1;
         let held = wishes.token.and_then(|token| self.world.pool.reservations().family(token));
@@ -132,7 +133,11 @@ impl Engine {
             (None, Some(false)) => PortWish::Even,
             (None, None) => PortWish::Any,
         };
-        self.charge(identity, wish)?;
+        match self.charge(identity, wish) {
+            Ok(()) => {}
+            Err(QuotaExceeded::User) => return Err(ErrorCode::ALLOCATION_QUOTA_REACHED),
+            Err(QuotaExceeded::Server) => return Ok(self.elsewhere(asked, &identity.signer, out)),
+        }
 
         let lifetime = wishes.lifetime.clamp(DEFAULT_LIFETIME, self.settings.max_lifetime);
         let opening = Opening {
@@ -240,6 +245,7 @@ impl Engine {
         });
         let user = &identity.account.user;
         let reservation_token = odd.map(|claim| self.reserve(now.instant, claim, &identity.username, user));
+        let rate = self.settings.bits_per_second_per_allocation;
         let allocation = Allocation {
             path: asked.by,
             username: Arc::clone(&identity.username),
@@ -253,6 +259,7 @@ impl Engine {
             channels: HashMap::with_hasher(self.hash.clone()),
             channel_of: HashMap::with_hasher(self.hash.clone()),
             traffic: Traffic::default(),
+            bandwidth: (rate > 0).then(|| Bucket::new(rate, now.instant)),
             timer: self.timers.insert(expires, Timer::Allocation(id)),
             timer_at: expires,
         };
@@ -309,12 +316,42 @@ impl Engine {
         if opening.abandoned {
             return Route::Nothing;
         }
-        reply::error(opening.asked, code, &opening.identity.signer, &self.world.counters, out, |_| {})
+        let Opening { asked, identity, .. } = *opening;
+        // A held port that can't be had is no sign of a full server.
+        if code == ErrorCode::INSUFFICIENT_CAPACITY && !matches!(opening.wish, PortWish::Held(_)) {
+            return self.elsewhere(asked, &identity.signer, out);
+        }
+        reply::error(asked, code, &identity.signer, &self.world.counters, out, |_| {})
+    }
+
+    /// The answer of a server that has no room: 300 and another one to ask (RFC
+    /// 8489 §10), or 508. Only who has logged in gets here, so it is signed.
+    fn elsewhere(&mut self, asked: Asked, signer: &Signer, out: &mut Output) -> Route {
+        let family = asked.by.five_tuple.client.family();
+        let turn = self.sent_elsewhere;
+        let next = |family: Family| {
+            let of_family = |address: &&SocketAddr| Family::of(address.ip()) == family;
+            let count = self.settings.alternate_servers.iter().filter(of_family).count();
+            let at = turn.checked_rem(count)?;
+            self.settings.alternate_servers.iter().filter(of_family).nth(at).copied()
+        };
+        // The first has to be of the client's family (§10).
+        let Some(first) = next(family) else {
+            let code = ErrorCode::INSUFFICIENT_CAPACITY;
+            return reply::error(asked, code, signer, &self.world.counters, out, |_| {});
+        };
+        let second = next(family.other());
+        self.sent_elsewhere = turn.wrapping_add(1);
+        reply::error(asked, ErrorCode::TRY_ALTERNATE, signer, &self.world.counters, out, |reply| {
+            for server in [Some(first), second].into_iter().flatten() {
+                reply.put_address(AttributeType::ALTERNATE_SERVER, server);
+            }
+        })
     }
 
     /// Counts the allocation, and the port held beside it, towards the quota
     /// (B-035). A redeemed reservation has been counted when it was made.
-    fn charge(&mut self, identity: &Identity, wish: PortWish) -> Result<(), ErrorCode> {
+    fn charge(&mut self, identity: &Identity, wish: PortWish) -> Result<(), QuotaExceeded> {
         let account = &identity.account;
         let wanted = match wish {
             PortWish::Held(_) => 0,
@@ -324,10 +361,7 @@ impl Engine {
         for had in 0..wanted {
             if let Err(exceeded) = self.world.quota.acquire(&account.user, account.max_allocations) {
                 (0..had).for_each(|_| self.world.quota.release(&account.user));
-                return Err(match exceeded {
-                    QuotaExceeded::User => ErrorCode::ALLOCATION_QUOTA_REACHED,
-                    QuotaExceeded::Server => ErrorCode::INSUFFICIENT_CAPACITY,
-                });
+                return Err(exceeded);
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! The engine of one shard: what it is made of, and which part of it a packet or
 //! an event goes to.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
@@ -8,6 +9,7 @@ use foldhash::fast::FixedState;
 
 use super::allocate::DEFAULT_LIFETIME;
 use super::authenticate::{Authenticator, Refusal};
+use super::bandwidth::Credit;
 use super::counters::{CLOSE_REASONS, Counters};
 use super::ports::RelayPool;
 use super::reply::{self, Asked, drop_counted};
@@ -19,7 +21,7 @@ use super::route::{
 use super::table::{Entry, Table};
 use super::time::{Instant, Now};
 use super::timers::Timers;
-use super::world::{PeerPolicy, Quota, Random, Throttle, Users};
+use super::world::{Bandwidth, PeerPolicy, Quota, Random, Throttle, Users};
 use crate::wire::{AttributeType, Class, ErrorCode, Message, Method, PacketKind, ParseError, packet_kind};
 
 /// Plain values that fix how an engine behaves.
@@ -35,6 +37,11 @@ pub struct Settings {
     pub compat_permission_lifetime: bool,
     /// Expired time-limited credentials may not refresh either.
     pub strict_expiry: bool,
+    /// Most relayed payload of one allocation, both directions together, bits per
+    /// second; 0 is no limit.
+    pub bits_per_second_per_allocation: u64,
+    /// Where a server that drains or is full sends clients; each port is not 0.
+    pub alternate_servers: Vec<SocketAddr>,
     /// Nonce keys: the first signs, all are accepted; at least one.
     pub nonce_keys: Vec<[u8; 32]>,
 }
@@ -47,6 +54,8 @@ pub struct World {
     pub peers: Arc<dyn PeerPolicy>,
     /// How many allocations.
     pub quota: Arc<dyn Quota>,
+    /// How much relayed payload, both directions together; `None` is no limit.
+    pub bandwidth: Option<Arc<dyn Bandwidth>>,
     /// How many unauthenticated answers.
     pub throttle: Arc<dyn Throttle>,
     /// Unpredictable bytes.
@@ -77,6 +86,9 @@ pub struct Engine {
     pub(super) timers: Timers<Timer>,
     pub(super) hash: FixedState,
     pub(super) draining: bool,
+    pub(super) credit: Credit,
+    /// How many clients were sent to another server.
+    pub(super) sent_elsewhere: usize,
 }
 
 impl Engine {
@@ -102,6 +114,8 @@ impl Engine {
             timers: Timers::new(),
             hash,
             draining: false,
+            credit: Credit::default(),
+            sent_elsewhere: 0,
         }
     }
 
@@ -222,7 +236,7 @@ impl Engine {
         }
     }
 
-    /// From now on a new Allocate gets 508 and Refresh at most 600 s
+    /// From now on a new Allocate gets 300, or 508 without another server, and Refresh at most 600 s
     /// (DESIGN.md §5.13).
     pub fn drain(&mut self) {
         self.draining = true;

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::address::{Family, FiveTuple, PeerAddr, RelayAddr};
+use super::bandwidth;
 use super::engine::{Engine, must_be_refused};
 use super::route::{AllocationId, ClientPath, DropReason, Output, RelayId, Route};
 use super::time::{Instant, Now};
@@ -146,8 +147,13 @@ impl Engine {
         let Some(relay) = allocation.relay(peer.family(), now) else {
             return self.drop_packet(DropReason::WrongFamily);
         };
+        let total = self.world.bandwidth.as_deref();
+        let mut allows = |bucket| bandwidth::allows(bucket, total, &mut self.credit, now, payload.len());
         if reach != Reach::Open {
             if let Some((shard, to)) = self.world.pool.holder(peer) {
+                if !allows(&mut allocation.bandwidth) {
+                    return self.drop_packet(DropReason::Bandwidth);
+                }
                 allocation.traffic.up(payload.len());
                 let from = PeerAddr::new(relay.address.socket());
                 if shard == self.shard {
@@ -161,6 +167,9 @@ impl Engine {
                 let ours = self.world.pool.owns(peer.ip());
                 return self.drop_packet(if ours { DropReason::NoSuchRelay } else { DropReason::DeniedPeer });
             }
+        }
+        if !allows(&mut allocation.bandwidth) {
+            return self.drop_packet(DropReason::Bandwidth);
         }
         allocation.traffic.up(payload.len());
         let dont_fragment = dont_fragment && obeys_dont_fragment(allocation.path.five_tuple, peer.family());
@@ -211,6 +220,11 @@ impl Engine {
         let guarded = way == Way::Kernel && permission.reach == Reach::SomePorts;
         if guarded && !self.world.peers.may_send(peer) {
             return self.drop_packet(DropReason::DeniedPeer);
+        }
+        // A hairpin was counted towards the server's where it began.
+        let total = self.world.bandwidth.as_deref().filter(|_| way == Way::Kernel);
+        if !bandwidth::allows(&mut allocation.bandwidth, total, &mut self.credit, now, payload.len()) {
+            return self.drop_packet(DropReason::Bandwidth);
         }
         let five_tuple = allocation.path.five_tuple;
         let stream = five_tuple.transport.is_stream();

@@ -12,6 +12,7 @@ pub mod address;
 mod allocate;
 mod allocation;
 mod authenticate;
+pub mod bandwidth;
 pub mod counters;
 mod engine;
 mod forward;

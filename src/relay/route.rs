@@ -310,6 +310,8 @@ drop_reasons! {
     Icmp = "icmp",
     /// Too large for a datagram, or to be wrapped for the client.
     TooLarge = "too_large",
+    /// More data than the allocation, or the server, may relay.
+    Bandwidth = "bandwidth",
     /// An unauthenticated source asked too often.
     Throttled = "throttled",
     /// A retransmission of a request that is being worked on.

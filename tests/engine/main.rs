@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod allocate;
+mod alternate_server;
 mod authentication;
+mod bandwidth;
 mod channels;
 mod client;
 mod credentials;

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use floe::policy::SharedBandwidth;
 use floe::relay::counters::Counters;
 use floe::relay::ports::RelayPool;
 use floe::relay::world::{
-    Account, PeerPolicy, Quota, QuotaExceeded, Random, Reach, Standing, Throttle, Users,
+    Account, Bandwidth, PeerPolicy, Quota, QuotaExceeded, Random, Reach, Standing, Throttle, Users,
 };
 use floe::relay::{
     ClientPath, CloseReason, DropReason, Effect, EffectId, Engine, FiveTuple, Icmp, Instant, LoginFault, Now,
@@ -57,6 +58,8 @@ pub(crate) struct Setup {
     pub(crate) per_user: u32,
     pub(crate) in_all: u32,
     pub(crate) enumerable: bool,
+    /// Of all; 0 is no limit.
+    pub(crate) bits_per_second: u64,
     pub(crate) settings: Settings,
 }
 
@@ -71,12 +74,15 @@ impl Default for Setup {
             per_user: 0,
             in_all: 0,
             enumerable: false,
+            bits_per_second: 0,
             settings: Settings {
                 realm: REALM.into(),
                 max_lifetime: 3600,
                 legacy_channels: false,
                 compat_permission_lifetime: false,
                 strict_expiry: false,
+                bits_per_second_per_allocation: 0,
+                alternate_servers: Vec::new(),
                 nonce_keys: vec![[7; 32]],
             },
         }
@@ -145,6 +151,8 @@ impl World {
         let quota = Arc::new(Ledger { in_all: setup.in_all, used: Mutex::default() });
         let throttle = Arc::new(Switches::default());
         let users = Arc::new(Directory::new(setup.per_user, setup.enumerable));
+        let bandwidth = (setup.bits_per_second > 0)
+            .then(|| Arc::new(SharedBandwidth::new(setup.bits_per_second)) as Arc<dyn Bandwidth>);
         let mut engines = Vec::new();
         let mut counters = Vec::new();
         for shard in 0..setup.shards {
@@ -154,6 +162,7 @@ impl World {
                 peers: Arc::new(Policy),
                 quota: quota.clone(),
                 throttle: throttle.clone(),
+                bandwidth: bandwidth.clone(),
                 random: Box::new(SplitMix(setup.seed ^ u64::from(shard) << 32)),
                 pool: pool.clone(),
                 counters: counted.clone(),

@@ -6,6 +6,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alternate;
+mod bandwidth;
 mod headers;
 mod icmp;
 mod packets;
