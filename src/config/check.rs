@@ -44,6 +44,7 @@ pub(super) fn check(config: &Config, given: &BTreeMap<&'static str, Given>, repo
     check.relays();
     check.ports();
     check.alternates();
+    check.nat_discovery();
     check.bandwidth();
     check.credentials();
     check.admin();
@@ -219,6 +220,20 @@ impl Check<'_> {
                 let text = format!("{address} leads nowhere; write the address and port of a TURN server");
                 self.entry_error(KEY, index, text);
             }
+        }
+    }
+
+    fn nat_discovery(&mut self) {
+        let stun = &self.config.stun;
+        if stun.nat_discovery && self.config.nat_discovery().is_empty() {
+            self.error(
+                "stun.nat-discovery",
+                "takes two addresses of one family in listen.udp, none of them 0.0.0.0 or [::], \
+                 with one port that is not 0, as [\"192.0.2.1:3478\", \"192.0.2.2:3478\"], \
+                 and another port in stun.alternate-port",
+            );
+        } else if !stun.nat_discovery && stun.alternate_port != 0 {
+            self.warn("stun.alternate-port", "is of no use while stun.nat-discovery is false");
         }
     }
 

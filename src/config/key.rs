@@ -110,6 +110,9 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("limits.allocations", Kind::Number, COUNT),
     Key::new("limits.bits-per-second-per-allocation", Kind::Number, BITS),
     Key::new("limits.bits-per-second", Kind::Number, BITS),
+    Key::new("stun.nat-discovery", Kind::Switch, SWITCH),
+    Key::new("stun.alternate-port", Kind::Number, "a port, or 0 for the one above the listeners'"),
+    Key::new("stun.classic", Kind::Switch, SWITCH),
     Key::new("admin.listen", Kind::Text, "an address with a port, as \"127.0.0.1:8080\", or \"\" for off"),
     Key::new("admin.api-keys", Kind::List, "a list of keys, each as \"…\" or { name = \"…\", key = \"…\" }")
         .secret()

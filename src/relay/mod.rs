@@ -13,6 +13,7 @@ mod allocate;
 mod allocation;
 mod authenticate;
 pub mod bandwidth;
+mod binding;
 pub mod counters;
 mod engine;
 mod forward;
@@ -29,6 +30,7 @@ mod timers;
 pub mod world;
 
 pub use address::{ClientAddr, Family, FiveTuple, PeerAddr, RelayAddr, ServerAddr, Transport};
+pub use binding::NatDiscovery;
 pub use engine::{Engine, Settings, World};
 pub use icmp::Icmp;
 pub use route::{

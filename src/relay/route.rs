@@ -63,7 +63,8 @@ pub enum Route {
     Nothing,
     /// A STUN message made here, to a client.
     Reply {
-        /// To whom.
+        /// To whom, and from which socket: not always those of the request
+        /// (RFC 5780).
         to: ClientPath,
         /// The whole message.
         message: Range<usize>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use floe::relay::DropReason;
 
 use crate::client::Client;
-use crate::world::{Sent, Setup, World, addr};
+use crate::world::{Sent, Setup, SplitMix, World, addr};
 
 const PEER: &str = "203.0.113.1:9";
 /// Bits per second of most worlds here: 100,000 bytes.
@@ -77,10 +77,12 @@ fn all_shards_share_the_limit_of_the_server() {
         connected(&mut world, client);
     }
     let mut passed = [0u64; 2];
-    for millis in 0..10_000 {
+    let mut random = SplitMix(3);
+    for _ in 0..10_000 {
+        let first = random.below(2);
         world.stall(Duration::from_millis(1));
         for turn in 0..2 {
-            let (client, passed) = (&clients[(millis + turn) % 2], &mut passed[(millis + turn) % 2]);
+            let (client, passed) = (&clients[(first + turn) % 2], &mut passed[(first + turn) % 2]);
             match client.channel_data(&mut world, 0x4000, &[1; 1000]) {
                 Sent::ToPeer(..) => *passed += 1000,
                 other => assert_eq!(other, Sent::Dropped(DropReason::Bandwidth)),

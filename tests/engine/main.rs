@@ -19,6 +19,7 @@ mod hostile;
 mod icmp;
 mod lifetimes;
 mod model;
+mod nat_discovery;
 mod nonces;
 mod permissions;
 mod ports;

@@ -83,6 +83,8 @@ impl Default for Setup {
                 strict_expiry: false,
                 bits_per_second_per_allocation: 0,
                 alternate_servers: Vec::new(),
+                classic: false,
+                nat_discovery: Vec::new(),
                 nonce_keys: vec![[7; 32]],
             },
         }

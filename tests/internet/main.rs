@@ -10,4 +10,5 @@ mod alternate;
 mod bandwidth;
 mod headers;
 mod icmp;
+mod nat_discovery;
 mod packets;
