@@ -18,9 +18,10 @@ use crate::admin::{self, Admin, Mint, Minted, Readiness, random_token};
 use crate::auth::{self, Directory, DirectorySettings, Secret};
 use crate::config::{Config, Loaded, urls};
 use crate::net::{self, Listener, OsRandom, discover};
-use crate::policy::{Ledger, OwnAddresses, PeerFilter, SourceThrottle};
+use crate::policy::{Ledger, OwnAddresses, PeerFilter, SharedBandwidth, SourceThrottle};
 use crate::relay::counters::Counter;
 use crate::relay::ports::RelayPool;
+use crate::relay::world::Bandwidth;
 use crate::relay::{Family, Settings, Transport, UnixTime};
 
 /// How long the credentials hold that are shown at the start.
@@ -111,8 +112,18 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
     let local = discover::local_addresses().map_err(|error| system("list the local addresses", &error))?;
     let (allow, deny) = (config.peers.allow.clone(), config.peers.deny.clone());
     let own_relays = relays.clone();
+    let nat_discovery = config.nat_discovery();
+    let alternates: Vec<SocketAddr> = nat_discovery
+        .iter()
+        .flatten()
+        .flatten()
+        .copied()
+        .filter(|a| !config.listen.udp.contains(a))
+        .collect();
+    let alternate = |&address: &SocketAddr| Listener { address, required: true };
+    let listening = config.listen.udp.iter().map(listener("listen.udp"));
     let plan = net::Plan {
-        udp: config.listen.udp.iter().map(listener("listen.udp")).collect(),
+        udp: listening.chain(alternates.iter().map(alternate)).collect(),
         tcp: config.listen.tcp.iter().map(listener("listen.tcp")).collect(),
         shards: config.listen.shards.into(),
         socket_buffer: config.listen.socket_buffer as usize,
@@ -126,8 +137,13 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
             legacy_channels: config.relay.legacy_channels,
             compat_permission_lifetime: config.relay.compat_permission_lifetime,
             strict_expiry: config.auth.strict_expiry,
+            classic: config.stun.classic,
+            nat_discovery: Vec::new(),
+            bits_per_second_per_allocation: config.limits.bits_per_second_per_allocation,
+            alternate_servers: config.relay.alternate_servers.clone(),
             nonce_keys: auth::nonce_keys(config.auth.nonce_secret.expose(), &secrets, &mut random),
         },
+        nat_discovery,
         users: Arc::new(directory),
         peers: Box::new(move |listeners| {
             let protected = listeners.iter().map(|(_, address)| *address).chain(admin_address).collect();
@@ -135,12 +151,13 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
             Arc::new(PeerFilter::new(&allow, &deny, &own))
         }),
         quota: Arc::new(Ledger::new(config.limits.allocations)),
+        bandwidth: bandwidth(config.limits.bits_per_second),
         throttle: Arc::new(SourceThrottle::new(
             config.limits.unauthenticated_per_second,
             config.limits.failed_logins_per_minute,
         )),
     };
-    let server = net::Server::bind(plan).map_err(bind_error)?;
+    let server = net::Server::bind(plan).map_err(|error| bind_error(named(error, &alternates)))?;
 
     let net = server.handle();
     if let Some((receive, send)) = net.buffers() {
@@ -148,7 +165,10 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
         tracing::info!(target: "floe::net", asked, receive, send, "socket buffers, bytes");
     }
     let now = net.clock().now().unix;
-    let urls = urls::urls(net.listeners(), &relays);
+    // Alternates serve TURN too, but who is told of them would gain nothing.
+    let told = |listener: &&(Transport, SocketAddr)| !alternates.contains(&listener.1);
+    let told: Vec<_> = net.listeners().iter().filter(told).copied().collect();
+    let urls = urls::urls(&told, &relays);
     let access = match secrets.first() {
         Some(secret) => minted(secret, made_up, now)?,
         None => Access::Users(config.auth.users.len()),
@@ -337,6 +357,20 @@ fn directory(loaded: &Loaded, secrets: &[Secret], random: &mut OsRandom) -> Resu
         max_allocations: most,
     };
     Directory::new(settings, random).map_err(|error| StartError::Configuration(format!("auth: {error}")))
+}
+
+fn bandwidth(bits_per_second: u64) -> Option<Arc<dyn Bandwidth>> {
+    (bits_per_second > 0).then(|| Arc::new(SharedBandwidth::new(bits_per_second)) as Arc<dyn Bandwidth>)
+}
+
+/// An address that stands in no list of listeners has come from another key.
+fn named(error: net::BindError, alternates: &[SocketAddr]) -> net::BindError {
+    match error {
+        net::BindError::Address { address, cause, .. } if alternates.contains(&address) => {
+            net::BindError::Address { key: "stun.alternate-port", address, cause }
+        }
+        error => error,
+    }
 }
 
 /// Nobody asked for the default address, so another free port does as well.

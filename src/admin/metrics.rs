@@ -115,6 +115,7 @@ struct Totals {
     peer_in: [FlowTotal; Family::BOTH.len()],
     peer_out: [FlowTotal; Family::BOTH.len()],
     hairpin: FlowTotal,
+    icmp: u64,
     requests: [u64; METHODS.len()],
     successes: [u64; METHODS.len()],
     errors: [[u64; CODES.len()]; METHODS.len()],
@@ -165,6 +166,7 @@ impl Totals {
             peer_in,
             peer_out,
             hairpin,
+            icmp,
             requests,
             successes,
             errors,
@@ -183,6 +185,7 @@ impl Totals {
         add_flows(&mut self.peer_in, peer_in);
         add_flows(&mut self.peer_out, peer_out);
         self.hairpin.add(hairpin);
+        add(&mut self.icmp, icmp);
         add_all(&mut self.requests, requests);
         add_all(&mut self.successes, successes);
         add_all(self.errors.as_flattened_mut(), errors.as_flattened());
@@ -204,6 +207,7 @@ impl Totals {
             peer_in,
             peer_out,
             hairpin,
+            icmp,
             requests,
             successes,
             errors,
@@ -233,6 +237,11 @@ impl Totals {
             "floe_hairpin_bytes_total",
             "Payload bytes relayed between two allocations of this server, without the kernel.",
             [(vec![], hairpin.bytes)],
+        );
+        page.counter(
+            "floe_icmp_errors_total",
+            "ICMP errors, in answer to what clients sent to peers, that they were told of.",
+            [(vec![], icmp)],
         );
         page.counter(
             "floe_requests_total",

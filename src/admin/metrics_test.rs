@@ -81,6 +81,7 @@ fn every(counters: &Counters) -> Vec<&Counter> {
         peer_in,
         peer_out,
         hairpin,
+        icmp,
         requests,
         successes,
         errors,
@@ -99,7 +100,7 @@ fn every(counters: &Counters) -> Vec<&Counter> {
     let tables = [requests.as_slice(), successes, errors.as_flattened(), drops, opened, closed, allocations];
     flows
         .chain(tables.into_iter().flatten())
-        .chain([failed_logins, permissions, channels, connections, connections_refused])
+        .chain([failed_logins, icmp, permissions, channels, connections, connections_refused])
         .collect()
 }
 

@@ -12,6 +12,7 @@ use super::layer::Given;
 use super::model::{Config, Relay};
 use super::problem::{Origin, Report};
 use super::secret::Secret;
+use crate::relay::bandwidth::MAX_BITS_PER_SECOND;
 use crate::{auth, policy};
 
 /// Longest REALM in characters (RFC 8489 §14.9: fewer than 128).
@@ -42,6 +43,9 @@ pub(super) fn check(config: &Config, given: &BTreeMap<&'static str, Given>, repo
     check.listeners();
     check.relays();
     check.ports();
+    check.alternates();
+    check.nat_discovery();
+    check.bandwidth();
     check.credentials();
     check.admin();
     check.peers();
@@ -199,6 +203,50 @@ impl Check<'_> {
                     "listen.udp",
                     index,
                     format!("port {} is also one of relay.ports", address.port()),
+                );
+            }
+        }
+    }
+
+    fn alternates(&mut self) {
+        const KEY: &str = "relay.alternate-servers";
+        let list = &self.config.relay.alternate_servers;
+        for (index, address) in list.iter().enumerate() {
+            if list.iter().take(index).any(|other| other == address) {
+                self.entry_error(KEY, index, format!("{address} is listed twice; remove one"));
+            }
+            self.local_address(KEY, index, address.ip());
+            if address.ip().is_unspecified() || address.port() == 0 {
+                let text = format!("{address} leads nowhere; write the address and port of a TURN server");
+                self.entry_error(KEY, index, text);
+            }
+        }
+    }
+
+    fn nat_discovery(&mut self) {
+        let stun = &self.config.stun;
+        if stun.nat_discovery && self.config.nat_discovery().is_empty() {
+            self.error(
+                "stun.nat-discovery",
+                "takes two addresses of one family in listen.udp, none of them 0.0.0.0 or [::], \
+                 with one port that is not 0, as [\"192.0.2.1:3478\", \"192.0.2.2:3478\"], \
+                 and another port in stun.alternate-port",
+            );
+        } else if !stun.nat_discovery && stun.alternate_port != 0 {
+            self.warn("stun.alternate-port", "is of no use while stun.nat-discovery is false");
+        }
+    }
+
+    fn bandwidth(&mut self) {
+        let limits = &self.config.limits;
+        for (key, rate) in [
+            ("limits.bits-per-second-per-allocation", limits.bits_per_second_per_allocation),
+            ("limits.bits-per-second", limits.bits_per_second),
+        ] {
+            if rate > MAX_BITS_PER_SECOND {
+                self.error(
+                    key,
+                    format!("{rate} is too high; write {MAX_BITS_PER_SECOND} at most, or 0 for no limit"),
                 );
             }
         }

@@ -67,6 +67,7 @@ const IPS: &str = "a list of IP addresses without ports, as [\"192.0.2.1\"]";
 const PREFIXES: &str = "a list of addresses and prefixes, as [\"10.1.0.0/16\", \"2001:db8::1\"]";
 const SWITCH: &str = "true or false";
 const LEVEL: &str = "a level (error, warn, info, debug, trace) or a list, as \"info,floe::net=debug\"";
+const BITS: &str = "a whole number of bits per second, as 1000000, 0 for no limit";
 const COUNT: &str = "a whole number, 0 for no limit";
 
 /// Every key, in the order of the reference file.
@@ -85,6 +86,11 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("relay.compat-permission-lifetime", Kind::Switch, SWITCH),
     Key::new("relay.max-lifetime", Kind::Number, "a whole number of seconds, 600 or more"),
     Key::new(
+        "relay.alternate-servers",
+        Kind::List,
+        "a list of addresses with ports, as [\"192.0.2.1:3478\"]",
+    ),
+    Key::new(
         "auth.secrets",
         Kind::List,
         "a list of secrets, each as \"…\" or { name = \"…\", secret = \"…\" }",
@@ -102,6 +108,11 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("limits.tcp-connections-per-address", Kind::Number, COUNT),
     Key::new("limits.allocations-per-user", Kind::Number, COUNT),
     Key::new("limits.allocations", Kind::Number, COUNT),
+    Key::new("limits.bits-per-second-per-allocation", Kind::Number, BITS),
+    Key::new("limits.bits-per-second", Kind::Number, BITS),
+    Key::new("stun.nat-discovery", Kind::Switch, SWITCH),
+    Key::new("stun.alternate-port", Kind::Number, "a port, or 0 for the one above the listeners'"),
+    Key::new("stun.classic", Kind::Switch, SWITCH),
     Key::new("admin.listen", Kind::Text, "an address with a port, as \"127.0.0.1:8080\", or \"\" for off"),
     Key::new("admin.api-keys", Kind::List, "a list of keys, each as \"…\" or { name = \"…\", key = \"…\" }")
         .secret()

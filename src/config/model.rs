@@ -36,6 +36,8 @@ pub struct Config {
     pub peers: Peers,
     /// How much of everything.
     pub limits: Limits,
+    /// STUN beyond RFC 8489.
+    pub stun: Stun,
     /// HTTP for people and programs that look after the server.
     pub admin: Admin,
     /// The log.
@@ -53,6 +55,7 @@ impl Default for Config {
             auth: Auth::default(),
             peers: Peers::default(),
             limits: Limits::default(),
+            stun: Stun::default(),
             admin: Admin::default(),
             log: Log::default(),
         }
@@ -102,6 +105,8 @@ pub struct Relay {
     /// Longest lifetime of an allocation between two refreshes, seconds; at
     /// least 600.
     pub max_lifetime: u32,
+    /// Where a server that drains or is full sends clients.
+    pub alternate_servers: Vec<SocketAddr>,
 }
 
 impl Default for Relay {
@@ -113,6 +118,7 @@ impl Default for Relay {
             legacy_channels: false,
             compat_permission_lifetime: true,
             max_lifetime: 3600,
+            alternate_servers: Vec::new(),
         }
     }
 }
@@ -225,6 +231,10 @@ pub struct Limits {
     pub allocations_per_user: u32,
     /// Allocations of the whole server.
     pub allocations: u32,
+    /// Relayed payload of one allocation, both directions together.
+    pub bits_per_second_per_allocation: u64,
+    /// Relayed payload of the whole server, both directions together.
+    pub bits_per_second: u64,
 }
 
 impl Default for Limits {
@@ -235,7 +245,46 @@ impl Default for Limits {
             tcp_connections_per_address: 1000,
             allocations_per_user: 64,
             allocations: 0,
+            bits_per_second_per_allocation: 0,
+            bits_per_second: 0,
         }
+    }
+}
+
+/// `[stun]`
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Stun {
+    /// NAT behaviour discovery (RFC 5780).
+    pub nat_discovery: bool,
+    /// Its second port; 0 is the one above the listeners'.
+    pub alternate_port: u16,
+    /// Clients of RFC 3489.
+    pub classic: bool,
+}
+
+impl Config {
+    /// What RFC 5780 is served at, for each family that has it: two addresses of
+    /// `listen.udp` with one port, by two ports. Empty when it is off, or when
+    /// there are no such addresses.
+    pub fn nat_discovery(&self) -> Vec<[[SocketAddr; 2]; 2]> {
+        if !self.stun.nat_discovery {
+            return Vec::new();
+        }
+        let usable = |address: &&SocketAddr| !address.ip().is_unspecified() && address.port() != 0;
+        [true, false].into_iter().filter_map(|v4| self.two_by_two(v4, usable)).collect()
+    }
+
+    fn two_by_two(&self, v4: bool, usable: impl Fn(&&SocketAddr) -> bool) -> Option<[[SocketAddr; 2]; 2]> {
+        let mut family = self.listen.udp.iter().filter(usable).filter(|address| address.is_ipv4() == v4);
+        let first = *family.next()?;
+        let second = *family.find(|other| other.port() == first.port() && other.ip() != first.ip())?;
+        let next = match self.stun.alternate_port {
+            0 => first.port().checked_add(1)?,
+            port => port,
+        };
+        (next != first.port())
+            .then(|| [first, second].map(|address| [address, SocketAddr::new(address.ip(), next)]))
     }
 }
 

@@ -12,12 +12,16 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
 use super::seldom::Seldom;
+use super::shard::Shard;
 use super::thread::{Common, watch};
 use super::udp::{self, BATCH};
-use crate::relay::{DropReason, Family, Outcome, PeerAddr, RelayId};
+use crate::relay::{DropReason, Family, Icmp, Now, Outcome, PeerAddr, RelayId};
 
 /// Sockets read in one turn.
 const EVENTS: usize = 256;
+
+/// ICMP errors taken from one socket in one turn.
+const ERRORS_A_TURN: usize = 32;
 
 /// Most bytes that a relay socket's buffers are asked to hold; there may be
 /// thousands.
@@ -50,6 +54,10 @@ fn read_ready(common: &Common, events: &mut Vec<epoll::Event>) -> bool {
     for some in events.chunks(received.len()) {
         let now = shard.clock.now();
         for (at, event) in some.iter().enumerate() {
+            let flags = event.flags;
+            if flags.contains(epoll::EventFlags::ERR) {
+                more |= read_errors(shard, now, event);
+            }
             let Some((relay, socket)) = shard.relays.at(event) else { continue };
             let count = match socket.recv(&mut received[at]) {
                 Ok(count) => count,
@@ -74,6 +82,37 @@ fn read_ready(common: &Common, events: &mut Vec<epoll::Event>) -> bool {
         shard.flush(now, |packet| received[packet / BATCH].bytes(packet % BATCH));
     }
     more
+}
+
+/// Takes what ICMP had to say at one socket: a few errors at a turn, so that
+/// nobody who sends them holds up packets. True when there may be more.
+fn read_errors(shard: &mut Shard, now: Now, event: &epoll::Event) -> bool {
+    let mut before = None;
+    for _ in 0..ERRORS_A_TURN {
+        let Some((relay, socket)) = shard.relays.at(event) else { return false };
+        let Ok(error) = socket.recv_error() else { return false };
+        // What this host itself would not send is told once for each try.
+        let again = error.origin == udp::Origin::Local && before == Some(error);
+        before = Some(error);
+        if let Some(icmp) = icmp(&error).filter(|_| !again) {
+            shard.icmp(now, relay, PeerAddr::new(error.destination), icmp);
+        }
+    }
+    true
+}
+
+/// As ICMP has it. This host speaks as the first router on the way would of what
+/// is too large for its own interface (RFC 8656 §14, §13.3); its other errors
+/// are no one's but its own.
+fn icmp(error: &udp::NetworkError) -> Option<Icmp> {
+    let udp::NetworkError { origin, kind, code, info, .. } = *error;
+    match origin {
+        udp::Origin::Icmp | udp::Origin::Icmp6 => Some(Icmp { kind, code, mtu: info }),
+        udp::Origin::Local if error.is_too_large() => {
+            Some(Icmp::too_large(Family::of(error.destination.ip()), info))
+        }
+        udp::Origin::Local => None,
+    }
 }
 
 /// All relay sockets of a shard.
@@ -101,7 +140,8 @@ impl Relays {
     /// None yet. `buffer` is what each socket asks for, at most 1 MiB of it.
     pub(super) fn new(buffer: usize) -> io::Result<Self> {
         let epoll = Rc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
-        let options = udp::Options { buffer: buffer.min(MAX_BUFFER), ..udp::Options::default() };
+        let options =
+            udp::Options { buffer: buffer.min(MAX_BUFFER), errors: true, ..udp::Options::default() };
         Ok(Self { epoll, sockets: Vec::new(), options, complaints: Seldom::default() })
     }
 

@@ -19,8 +19,8 @@ use super::shard::Neighbour;
 use super::thread::{self, Command, Parts};
 use crate::relay::counters::Counters;
 use crate::relay::ports::RelayPool;
-use crate::relay::world::{PeerPolicy, Quota, Throttle, Users};
-use crate::relay::{AllocationSummary, Settings, ShardId, Transport, World};
+use crate::relay::world::{Bandwidth, PeerPolicy, Quota, Throttle, Users};
+use crate::relay::{AllocationSummary, Link, NatDiscovery, ServerAddr, Settings, ShardId, Transport, World};
 
 /// A shard's number plus one is kept in a byte by the relay pool.
 const MAX_SHARDS: usize = 254;
@@ -50,8 +50,12 @@ pub struct Plan {
     pub connections: u32,
     /// Relay addresses and ports.
     pub pool: Arc<RelayPool>,
-    /// How the engines behave.
+    /// How the engines behave; the links of [`Settings::nat_discovery`] are set
+    /// here.
     pub settings: Settings,
+    /// Two addresses by two ports, all of them in `udp`, for each family that
+    /// RFC 5780 is served to: by address and, for each, by port.
+    pub nat_discovery: Vec<[[SocketAddr; 2]; 2]>,
     /// Who may allocate.
     pub users: Arc<dyn Users>,
     /// Where they may relay to; made once the listeners have their ports, since
@@ -59,6 +63,8 @@ pub struct Plan {
     pub peers: PeerPolicyOf,
     /// How many allocations.
     pub quota: Arc<dyn Quota>,
+    /// How much data; `None` is no limit.
+    pub bandwidth: Option<Arc<dyn Bandwidth>>,
     /// How many unauthenticated answers.
     pub throttle: Arc<dyn Throttle>,
 }
@@ -98,6 +104,9 @@ impl Server {
         let buffers = sockets.first().and_then(|shard| shard.udp.first()).map(|socket| socket.buffers());
         let buffers = buffers.transpose().map_err(system("read the buffer size of a socket"))?;
         let peers = (plan.peers)(&listeners);
+        let mut settings = plan.settings;
+        settings.nat_discovery =
+            plan.nat_discovery.iter().filter_map(|set| points(set, &listeners)).collect();
         let mut handle = Inner { clock, listeners, buffers, counters: Vec::new(), commands: Vec::new() };
         let mut parts = Vec::with_capacity(shards);
         for (id, (sockets, crossing)) in (0u8..).zip(sockets.into_iter().zip(crossings(shards))) {
@@ -110,6 +119,7 @@ impl Server {
                 users: Arc::clone(&plan.users),
                 peers: Arc::clone(&peers),
                 quota: Arc::clone(&plan.quota),
+                bandwidth: plan.bandwidth.clone(),
                 throttle: Arc::clone(&plan.throttle),
                 random: Box::new(random),
                 pool: Arc::clone(&plan.pool),
@@ -120,7 +130,7 @@ impl Server {
                 clock,
                 sockets,
                 socket_buffer: plan.socket_buffer,
-                settings: plan.settings.clone(),
+                settings: settings.clone(),
                 world,
                 limit: Arc::clone(&limit),
                 neighbours: crossing.neighbours,
@@ -331,6 +341,17 @@ fn listeners(sockets: &[Sockets]) -> io::Result<Vec<(Transport, SocketAddr)>> {
     let udp = first.udp.iter().map(|socket| Ok((Transport::Udp, socket.local_addr()?)));
     let tcp = first.tcp.iter().map(|listener| Ok((Transport::Tcp, listener.local_addr()?)));
     udp.chain(tcp).collect()
+}
+
+/// The links of a set of UDP listeners; `None` when one is not there. A link is
+/// the listener's number, the same in every shard.
+fn points(set: &[[SocketAddr; 2]; 2], listeners: &[(Transport, SocketAddr)]) -> Option<NatDiscovery> {
+    let point = |address: SocketAddr| {
+        let at = listeners.iter().position(|listener| *listener == (Transport::Udp, address))?;
+        Some((ServerAddr::new(address), Link(u32::try_from(at).ok()?)))
+    };
+    let [[a, b], [c, d]] = set.map(|addresses| addresses.map(point));
+    Some(NatDiscovery::new([[a?, b?], [c?, d?]]))
 }
 
 #[cfg(test)]

@@ -79,11 +79,17 @@ fn plan(addresses: &[&str]) -> Plan {
             legacy_channels: false,
             compat_permission_lifetime: true,
             strict_expiry: false,
+            bits_per_second_per_allocation: 0,
+            alternate_servers: Vec::new(),
+            classic: false,
+            nat_discovery: Vec::new(),
             nonce_keys: vec![[1; 32]],
         },
         users: Arc::new(Nobody),
         peers: Box::new(|_| Arc::new(Nobody)),
         quota: Arc::new(Nobody),
+        bandwidth: None,
+        nat_discovery: Vec::new(),
         throttle: Arc::new(Nobody),
     }
 }

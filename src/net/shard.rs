@@ -8,6 +8,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -22,8 +23,8 @@ use super::seldom::Seldom;
 use super::udp::{self, BATCH, Datagram};
 use crate::relay::counters::{Counters, Flow};
 use crate::relay::{
-    AllocationSummary, ClientPath, CloseReason, DropReason, Effect, Engine, Instant, Now, Output, PeerAddr,
-    RelayAddr, RelayId, Route, ShardId, Transport,
+    AllocationSummary, ClientPath, CloseReason, DropReason, Effect, Engine, Icmp, Instant, Now, Output,
+    PeerAddr, RelayAddr, RelayId, Route, ShardId, Transport,
 };
 
 /// A UDP listener of this shard.
@@ -68,8 +69,8 @@ pub(super) struct Shard {
 pub(super) struct Work {
     out: Output,
     routes: Vec<Routed>,
-    /// Datagrams to send as (socket, place in `routes`).
-    datagrams: Vec<(Out, usize)>,
+    /// Datagrams to send as (socket, place in `routes`, not to be fragmented).
+    datagrams: Vec<(Out, usize, bool)>,
     complaints: Seldom,
     logins: Seldom,
 }
@@ -106,6 +107,12 @@ impl Shard {
     ) -> bool {
         let route = self.engine.peer_datagram(now, relay, peer, bytes, &mut self.work.out);
         self.note(packet, route)
+    }
+
+    /// An ICMP error at a relay; otherwise like [`Shard::client`].
+    pub(super) fn icmp(&mut self, now: Now, relay: RelayId, peer: PeerAddr, icmp: Icmp) -> bool {
+        let route = self.engine.peer_icmp(now, relay, peer, icmp, &mut self.work.out);
+        self.note(0, route)
     }
 
     /// A packet that another shard routed here; otherwise like [`Shard::client`].
@@ -232,7 +239,7 @@ impl Shard {
         for (at, Routed { packet: index, route }) in routes.iter().enumerate() {
             match route {
                 Route::Reply { to, message } => match Slot::of(to.link) {
-                    None => datagrams.push((Out::Listener(to.link.0), at)),
+                    None => datagrams.push((Out::Listener(to.link.0), at, false)),
                     Some(slot) => {
                         let message = &out.bytes[message.clone()];
                         let queued = self.connections.control(slot, message);
@@ -240,18 +247,20 @@ impl Shard {
                     }
                 },
                 Route::ToClient { to, header, payload, padding } => match Slot::of(to.link) {
-                    None => datagrams.push((Out::Listener(to.link.0), at)),
+                    None => datagrams.push((Out::Listener(to.link.0), at, false)),
                     Some(slot) => {
                         let parts = [
                             &out.bytes[header.clone()],
-                            &packet(*index)[payload.clone()],
+                            payload_of(packet, *index, payload),
                             &PADDING[..usize::from(*padding)],
                         ];
                         let queued = self.connections.relayed(slot, parts);
                         count_stream(counters, to, queued, parts.iter().map(|part| part.len()).sum());
                     }
                 },
-                Route::ToPeer { relay, .. } => datagrams.push((Out::Relay(*relay), at)),
+                Route::ToPeer { relay, dont_fragment, .. } => {
+                    datagrams.push((Out::Relay(*relay), at, *dont_fragment));
+                }
                 Route::ToShard { shard, to, from, payload } => {
                     let neighbour = self.neighbours.get_mut(usize::from(shard.0)).and_then(Option::as_mut);
                     let payload = &packet(*index)[payload.clone()];
@@ -267,9 +276,10 @@ impl Shard {
                 Route::Nothing | Route::Drop(_) => {}
             }
         }
-        // By socket, and within one in the order of arrival.
+        // By socket, and within one in the order of arrival. DF is an option of the
+        // socket, so packets with it and without don't share a call.
         datagrams.sort_unstable();
-        for group in datagrams.chunk_by(|a, b| a.0 == b.0) {
+        for group in datagrams.chunk_by(|a, b| (a.0, a.2) == (b.0, b.2)) {
             let (socket, wildcard, flow) = match group[0].0 {
                 Out::Listener(link) => {
                     let listener = self.listeners.get(link as usize);
@@ -282,9 +292,9 @@ impl Shard {
             for chunk in group.chunks(BATCH) {
                 let batch: ArrayVec<Datagram<'_>, BATCH> = chunk
                     .iter()
-                    .filter_map(|(_, at)| datagram(&routes[*at], &out.bytes, packet, wildcard))
+                    .filter_map(|(_, at, _)| datagram(&routes[*at], &out.bytes, packet, wildcard))
                     .collect();
-                send_batch(socket, &batch, flow, counters, complaints);
+                send_batch(socket, &batch, group[0].2, flow, counters, complaints);
             }
         }
         datagrams.clear();
@@ -296,6 +306,11 @@ impl Shard {
 /// Behind ChannelData, so that the next frame of a stream begins at a multiple
 /// of 4 (RFC 8656 §12.5).
 const PADDING: [u8; 3] = [0; 3];
+
+/// The payload of a route. One that has none may belong to no packet at all.
+fn payload_of<'p>(packet: &impl Fn(usize) -> &'p [u8], index: usize, payload: &Range<usize>) -> &'p [u8] {
+    if payload.is_empty() { &[] } else { &packet(index)[payload.clone()] }
+}
 
 /// What a route puts on the wire; `None` when it is none for UDP. `wildcard`:
 /// the socket has no address of its own to send from.
@@ -318,7 +333,7 @@ fn datagram<'a, 'p: 'a>(
             from: from(to),
             parts: [
                 &out[header.clone()],
-                &packet(*index)[payload.clone()],
+                payload_of(packet, *index, payload),
                 &PADDING[..usize::from(*padding)],
             ],
         },
@@ -334,6 +349,7 @@ fn datagram<'a, 'p: 'a>(
 fn send_batch(
     socket: Option<&udp::Socket>,
     batch: &[Datagram<'_>],
+    dont_fragment: bool,
     flow: &Flow,
     counters: &Counters,
     complaints: &mut Seldom,
@@ -342,7 +358,7 @@ fn send_batch(
         counters.drops[DropReason::SendFailed.index()].add(batch.len() as u64);
         return;
     };
-    let sent = socket.send(batch);
+    let sent = if dont_fragment { socket.send_unfragmented(batch) } else { socket.send(batch) };
     let bytes: usize = batch.iter().flat_map(|datagram| datagram.parts).map(<[u8]>::len).sum();
     flow.packets.add(sent.sent as u64);
     if sent.refused == 0 {

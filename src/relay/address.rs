@@ -123,6 +123,14 @@ impl Family {
     /// Both, in order; `families[f.index()] == f`.
     pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
 
+    /// The one that this is not.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
+
     /// 0 for IPv4, 1 for IPv6.
     pub const fn index(self) -> usize {
         self as usize

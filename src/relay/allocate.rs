@@ -1,16 +1,17 @@
 //! Allocate (RFC 8656 §7.2): checked, parked while its relay sockets are opened,
 //! and finished by [`Engine::complete`].
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 
-use super::address::Family;
+use super::address::{Family, FiveTuple};
 use super::allocation::{Allocation, Relay};
-use super::authenticate::Identity;
+use super::authenticate::{Identity, Signer};
+use super::bandwidth::Bucket;
 use super::engine::{Engine, Timer};
 use super::ports::Claim;
 use super::reply::{self, Asked};
@@ -68,6 +69,7 @@ struct Wishes {
     families: ArrayVec<Family, 2>,
     even_port: Option<bool>,
     token: Option<[u8; 8]>,
+    dont_fragment: bool,
 }
 
 impl Engine {
@@ -102,9 +104,17 @@ impl Engine {
             return Err(ErrorCode::FORBIDDEN);
         }
         if self.draining {
-            return Err(ErrorCode::INSUFFICIENT_CAPACITY);
+            return Ok(self.elsewhere(asked, &identity.signer, out));
         }
         let one_is_enough = wishes.families.len() > 1;
+        let held = wishes.token.and_then(|token| self.world.pool.reservations().family(token));
+        if wishes.dont_fragment && translates_blindly(five_tuple, wishes.families.iter().copied().chain(held))
+        {
+            let code = ErrorCode::UNKNOWN_ATTRIBUTE;
+            return Ok(reply::error(asked, code, &identity.signer, &self.world.counters, out, |reply| {
+                reply.put_unknown_attributes(&[AttributeType::DONT_FRAGMENT]);
+            }));
+        }
         if let [family] = wishes.families[..]
             && wishes.token.is_none()
             && !self.world.pool.has(family)
@@ -123,7 +133,11 @@ impl Engine {
             (None, Some(false)) => PortWish::Even,
             (None, None) => PortWish::Any,
         };
-        self.charge(identity, wish)?;
+        match self.charge(identity, wish) {
+            Ok(()) => {}
+            Err(QuotaExceeded::User) => return Err(ErrorCode::ALLOCATION_QUOTA_REACHED),
+            Err(QuotaExceeded::Server) => return Ok(self.elsewhere(asked, &identity.signer, out)),
+        }
 
         let lifetime = wishes.lifetime.clamp(DEFAULT_LIFETIME, self.settings.max_lifetime);
         let opening = Opening {
@@ -231,6 +245,7 @@ impl Engine {
         });
         let user = &identity.account.user;
         let reservation_token = odd.map(|claim| self.reserve(now.instant, claim, &identity.username, user));
+        let rate = self.settings.bits_per_second_per_allocation;
         let allocation = Allocation {
             path: asked.by,
             username: Arc::clone(&identity.username),
@@ -244,6 +259,7 @@ impl Engine {
             channels: HashMap::with_hasher(self.hash.clone()),
             channel_of: HashMap::with_hasher(self.hash.clone()),
             traffic: Traffic::default(),
+            bandwidth: (rate > 0).then(|| Bucket::new(rate, now.instant)),
             timer: self.timers.insert(expires, Timer::Allocation(id)),
             timer_at: expires,
         };
@@ -300,12 +316,42 @@ impl Engine {
         if opening.abandoned {
             return Route::Nothing;
         }
-        reply::error(opening.asked, code, &opening.identity.signer, &self.world.counters, out, |_| {})
+        let Opening { asked, identity, .. } = *opening;
+        // A held port that can't be had is no sign of a full server.
+        if code == ErrorCode::INSUFFICIENT_CAPACITY && !matches!(opening.wish, PortWish::Held(_)) {
+            return self.elsewhere(asked, &identity.signer, out);
+        }
+        reply::error(asked, code, &identity.signer, &self.world.counters, out, |_| {})
+    }
+
+    /// The answer of a server that has no room: 300 and another one to ask (RFC
+    /// 8489 §10), or 508. Only who has logged in gets here, so it is signed.
+    fn elsewhere(&mut self, asked: Asked, signer: &Signer, out: &mut Output) -> Route {
+        let family = asked.by.five_tuple.client.family();
+        let turn = self.sent_elsewhere;
+        let next = |family: Family| {
+            let of_family = |address: &&SocketAddr| Family::of(address.ip()) == family;
+            let count = self.settings.alternate_servers.iter().filter(of_family).count();
+            let at = turn.checked_rem(count)?;
+            self.settings.alternate_servers.iter().filter(of_family).nth(at).copied()
+        };
+        // The first has to be of the client's family (§10).
+        let Some(first) = next(family) else {
+            let code = ErrorCode::INSUFFICIENT_CAPACITY;
+            return reply::error(asked, code, signer, &self.world.counters, out, |_| {});
+        };
+        let second = next(family.other());
+        self.sent_elsewhere = turn.wrapping_add(1);
+        reply::error(asked, ErrorCode::TRY_ALTERNATE, signer, &self.world.counters, out, |reply| {
+            for server in [Some(first), second].into_iter().flatten() {
+                reply.put_address(AttributeType::ALTERNATE_SERVER, server);
+            }
+        })
     }
 
     /// Counts the allocation, and the port held beside it, towards the quota
     /// (B-035). A redeemed reservation has been counted when it was made.
-    fn charge(&mut self, identity: &Identity, wish: PortWish) -> Result<(), ErrorCode> {
+    fn charge(&mut self, identity: &Identity, wish: PortWish) -> Result<(), QuotaExceeded> {
         let account = &identity.account;
         let wanted = match wish {
             PortWish::Held(_) => 0,
@@ -315,10 +361,7 @@ impl Engine {
         for had in 0..wanted {
             if let Err(exceeded) = self.world.quota.acquire(&account.user, account.max_allocations) {
                 (0..had).for_each(|_| self.world.quota.release(&account.user));
-                return Err(match exceeded {
-                    QuotaExceeded::User => ErrorCode::ALLOCATION_QUOTA_REACHED,
-                    QuotaExceeded::Server => ErrorCode::INSUFFICIENT_CAPACITY,
-                });
+                return Err(exceeded);
             }
         }
         Ok(())
@@ -373,7 +416,9 @@ impl Wishes {
             }
             (None, None) => families.push(Family::V4),
         }
-        Ok(Self { lifetime: lifetime.unwrap_or(DEFAULT_LIFETIME), families, even_port, token })
+        let dont_fragment = message.has(AttributeType::DONT_FRAGMENT);
+        let lifetime = lifetime.unwrap_or(DEFAULT_LIFETIME);
+        Ok(Self { lifetime, families, even_port, token, dont_fragment })
     }
 }
 
@@ -388,6 +433,13 @@ pub(super) fn optional<T>(
 
 pub(super) const fn bad_request(_: MalformedValue) -> ErrorCode {
     ErrorCode::BAD_REQUEST
+}
+
+/// Whether datagrams would go from IPv4 to IPv6, where DF is to be looked at and
+/// can't be: DONT-FRAGMENT is then refused (RFC 8656 §3.7).
+fn translates_blindly(client: FiveTuple, mut relays: impl Iterator<Item = Family>) -> bool {
+    let from_v4 = client.client.family() == Family::V4 && !client.transport.is_stream();
+    from_v4 && relays.any(|family| family == Family::V6)
 }
 
 /// 6to4 and Teredo: a relay behind either may loop (RFC 8656 §21.4).

@@ -10,6 +10,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::address::{Family, PeerAddr, RelayAddr};
+use super::bandwidth::Bucket;
 use super::counters::Counters;
 use super::ports::Claim;
 use super::route::{AllocationId, AllocationSummary, ClientPath, Traffic};
@@ -68,6 +69,8 @@ pub(super) struct Allocation {
     pub(super) channels: HashMap<ChannelNumber, Channel, FixedState>,
     pub(super) channel_of: HashMap<PeerAddr, ChannelNumber, FixedState>,
     pub(super) traffic: Traffic,
+    /// `None` without a limit.
+    pub(super) bandwidth: Option<Bucket>,
     pub(super) timer: TimerId,
     pub(super) timer_at: Instant,
 }

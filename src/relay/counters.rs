@@ -91,6 +91,8 @@ pub struct Counters {
     /// Between two allocations of this server, without the kernel; counted where it
     /// comes out.
     pub hairpin: Flow,
+    /// ICMP errors that clients were told of.
+    pub icmp: Counter,
     /// Requests and indications by method, in the order of [`METHODS`].
     pub requests: [Counter; METHODS.len()],
     /// Success responses by method.

@@ -1,6 +1,7 @@
 //! The engine of one shard: what it is made of, and which part of it a packet or
 //! an event goes to.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
@@ -8,6 +9,8 @@ use foldhash::fast::FixedState;
 
 use super::allocate::DEFAULT_LIFETIME;
 use super::authenticate::{Authenticator, Refusal};
+use super::bandwidth::Credit;
+use super::binding::NatDiscovery;
 use super::counters::{CLOSE_REASONS, Counters};
 use super::ports::RelayPool;
 use super::reply::{self, Asked, drop_counted};
@@ -19,7 +22,8 @@ use super::route::{
 use super::table::{Entry, Table};
 use super::time::{Instant, Now};
 use super::timers::Timers;
-use super::world::{PeerPolicy, Quota, Random, Throttle, Users};
+use super::world::{Bandwidth, PeerPolicy, Quota, Random, Throttle, Users};
+use crate::wire::classic::ClassicRequest;
 use crate::wire::{AttributeType, Class, ErrorCode, Message, Method, PacketKind, ParseError, packet_kind};
 
 /// Plain values that fix how an engine behaves.
@@ -35,6 +39,15 @@ pub struct Settings {
     pub compat_permission_lifetime: bool,
     /// Expired time-limited credentials may not refresh either.
     pub strict_expiry: bool,
+    /// Most relayed payload of one allocation, both directions together, bits per
+    /// second; 0 is no limit.
+    pub bits_per_second_per_allocation: u64,
+    /// Where a server that drains or is full sends clients; each port is not 0.
+    pub alternate_servers: Vec<SocketAddr>,
+    /// Requests of RFC 3489 are answered.
+    pub classic: bool,
+    /// Where requests of RFC 5780 are answered, one of each family at most.
+    pub nat_discovery: Vec<NatDiscovery>,
     /// Nonce keys: the first signs, all are accepted; at least one.
     pub nonce_keys: Vec<[u8; 32]>,
 }
@@ -47,6 +60,8 @@ pub struct World {
     pub peers: Arc<dyn PeerPolicy>,
     /// How many allocations.
     pub quota: Arc<dyn Quota>,
+    /// How much relayed payload, both directions together; `None` is no limit.
+    pub bandwidth: Option<Arc<dyn Bandwidth>>,
     /// How many unauthenticated answers.
     pub throttle: Arc<dyn Throttle>,
     /// Unpredictable bytes.
@@ -81,6 +96,9 @@ pub struct Engine {
     pub(super) timers: Timers<Timer>,
     pub(super) hash: FixedState,
     pub(super) draining: bool,
+    pub(super) credit: Credit,
+    /// How many clients were sent to another server.
+    pub(super) sent_elsewhere: usize,
 }
 
 impl Engine {
@@ -106,6 +124,8 @@ impl Engine {
             timers: Timers::new(),
             hash,
             draining: false,
+            credit: Credit::default(),
+            sent_elsewhere: 0,
         }
     }
 
@@ -116,7 +136,12 @@ impl Engine {
             Some(PacketKind::ChannelData) => self.channel_data(now.instant, from, packet, out),
             Some(PacketKind::Stun) => match Message::parse(packet) {
                 Ok(message) => self.message(now, from, &message, out),
-                Err(ParseError::Malformed) => self.drop_packet(DropReason::Malformed),
+                Err(ParseError::Malformed) => match ClassicRequest::parse(packet) {
+                    Some(request) if self.settings.classic && !from.five_tuple.transport.is_stream() => {
+                        self.classic_binding(now, from, &request, out)
+                    }
+                    _ => self.drop_packet(DropReason::Malformed),
+                },
                 Err(ParseError::BadFingerprint) => self.drop_packet(DropReason::BadFingerprint),
             },
             None => self.drop_packet(DropReason::NotStun),
@@ -147,24 +172,6 @@ impl Engine {
         }
     }
 
-    fn binding(&mut self, now: Now, asked: Asked, message: &Message<'_>, out: &mut Output) -> Route {
-        let World { throttle, counters, .. } = &self.world;
-        counters.request(Method::BINDING);
-        let unknown = unknown_attributes(message);
-        let class = if unknown.is_empty() { Class::Success } else { Class::Error };
-        reply::unauthenticated(now, asked, &**throttle, counters, out, class, |reply| {
-            if unknown.is_empty() {
-                counters.success(Method::BINDING);
-                reply.put_xor_address(AttributeType::XOR_MAPPED_ADDRESS, asked.by.five_tuple.client.socket());
-            } else {
-                let code = ErrorCode::UNKNOWN_ATTRIBUTE;
-                counters.error(Method::BINDING, code);
-                reply.put_error(code, reply::unauthenticated_reason(asked, code));
-                reply.put(AttributeType::UNKNOWN_ATTRIBUTES, &unknown);
-            }
-        })
-    }
-
     /// A TURN request: authentication first, then unknown attributes, then the
     /// method's own rules (RFC 8489 §6.3, §9.2.4).
     fn request(&mut self, now: Now, asked: Asked, message: &Message<'_>, out: &mut Output) -> Route {
@@ -178,7 +185,7 @@ impl Engine {
                 return reply::refusal(now, asked, &refusal, &self.authenticator, throttle, &counters, out);
             }
         };
-        let unknown = unknown_attributes(message);
+        let unknown = unknown_attributes(message, &[]);
         if !unknown.is_empty() {
             let code = ErrorCode::UNKNOWN_ATTRIBUTE;
             return reply::error(asked, code, &identity.signer, &counters, out, |reply| {
@@ -232,7 +239,7 @@ impl Engine {
         }
     }
 
-    /// From now on a new Allocate gets 508 and Refresh at most 600 s
+    /// From now on a new Allocate gets 300, or 508 without another server, and Refresh at most 600 s
     /// (DESIGN.md §5.13).
     pub fn drain(&mut self) {
         self.draining = true;
@@ -337,11 +344,18 @@ impl Engine {
 const MAX_UNKNOWN: usize = 32;
 
 /// The value of UNKNOWN-ATTRIBUTES: types that have to be understood and are not,
-/// each once. Empty when there are none.
-fn unknown_attributes(message: &Message<'_>) -> ArrayVec<u8, { 2 * MAX_UNKNOWN }> {
+/// each once. Empty when there are none. `also` are understood for once.
+pub(super) fn unknown_attributes(
+    message: &Message<'_>,
+    also: &[AttributeType],
+) -> ArrayVec<u8, { 2 * MAX_UNKNOWN }> {
     let mut list = ArrayVec::<AttributeType, MAX_UNKNOWN>::new();
     for attribute in message.attributes() {
-        if must_be_refused(attribute.kind) && !list.is_full() && !list.contains(&attribute.kind) {
+        if must_be_refused(attribute.kind)
+            && !also.contains(&attribute.kind)
+            && !list.is_full()
+            && !list.contains(&attribute.kind)
+        {
             list.push(attribute.kind);
         }
     }
@@ -354,7 +368,7 @@ pub(super) fn must_be_refused(kind: AttributeType) -> bool {
 }
 
 /// Comprehension-required attributes that this server knows, expected or not.
-const UNDERSTOOD: [AttributeType; 19] = [
+const UNDERSTOOD: [AttributeType; 20] = [
     AttributeType::MAPPED_ADDRESS,
     AttributeType::USERNAME,
     AttributeType::MESSAGE_INTEGRITY,
@@ -370,6 +384,7 @@ const UNDERSTOOD: [AttributeType; 19] = [
     AttributeType::REQUESTED_ADDRESS_FAMILY,
     AttributeType::EVEN_PORT,
     AttributeType::REQUESTED_TRANSPORT,
+    AttributeType::DONT_FRAGMENT,
     AttributeType::PASSWORD_ALGORITHM,
     AttributeType::USERHASH,
     AttributeType::XOR_MAPPED_ADDRESS,

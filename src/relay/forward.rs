@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use super::address::{PeerAddr, RelayAddr};
+use super::address::{Family, FiveTuple, PeerAddr, RelayAddr};
+use super::bandwidth;
 use super::engine::{Engine, must_be_refused};
 use super::route::{AllocationId, ClientPath, DropReason, Output, RelayId, Route};
 use super::time::{Instant, Now};
@@ -15,6 +16,25 @@ use crate::wire::{
 /// Largest UDP payload: 65,535 less the IP and UDP headers.
 const MAX_UDP_PAYLOAD_V4: usize = 65_507;
 const MAX_UDP_PAYLOAD_V6: usize = 65_527;
+const fn max_udp_payload(family: Family) -> usize {
+    match family {
+        Family::V4 => MAX_UDP_PAYLOAD_V4,
+        Family::V6 => MAX_UDP_PAYLOAD_V6,
+    }
+}
+
+/// Whether DONT-FRAGMENT means anything between a client and its relay of this
+/// family. From datagram to datagram only IPv4 on both sides (RFC 8656 §13, §14);
+/// a stream has no fragments to go by, so its word counts (§15), but not from
+/// IPv4 to IPv6.
+const fn obeys_dont_fragment(client: FiveTuple, relay: Family) -> bool {
+    match (client.client.family(), relay) {
+        (Family::V4, Family::V4) => true,
+        (Family::V6, _) => client.transport.is_stream(),
+        (Family::V4, Family::V6) => false,
+    }
+}
+
 /// Largest STUN message: header and what its length field can say.
 const MAX_MESSAGE: usize = 20 + 65_532;
 
@@ -70,7 +90,7 @@ impl Engine {
         let Some(channel) = allocation.channel(number, now) else {
             return self.drop_packet(DropReason::NoChannel);
         };
-        self.deliver_to_peer(now, id, channel.peer, channel.reach, payload, out)
+        self.deliver_to_peer(now, id, channel.peer, channel.reach, payload, false, out)
     }
 
     /// RFC 8656 §11.2; an indication is never answered, only dropped.
@@ -103,9 +123,11 @@ impl Engine {
         if peer.port() == 0 {
             return self.drop_packet(DropReason::DeniedPeer);
         }
-        self.deliver_to_peer(now, id, peer, permission.reach, payload, out)
+        let dont_fragment = message.has(AttributeType::DONT_FRAGMENT);
+        self.deliver_to_peer(now, id, peer, permission.reach, payload, dont_fragment, out)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what a Send indication and a channel have in common")]
     fn deliver_to_peer(
         &mut self,
         now: Instant,
@@ -113,16 +135,25 @@ impl Engine {
         peer: PeerAddr,
         reach: Reach,
         payload: Range<usize>,
+        dont_fragment: bool,
         out: &mut Output,
     ) -> Route {
+        if payload.len() > max_udp_payload(peer.family()) {
+            return self.drop_packet(DropReason::TooLarge);
+        }
         let Some(allocation) = self.table.live_mut(id) else {
             return self.drop_packet(DropReason::NoAllocation);
         };
         let Some(relay) = allocation.relay(peer.family(), now) else {
             return self.drop_packet(DropReason::WrongFamily);
         };
+        let total = self.world.bandwidth.as_deref();
+        let mut allows = |bucket| bandwidth::allows(bucket, total, &mut self.credit, now, payload.len());
         if reach != Reach::Open {
             if let Some((shard, to)) = self.world.pool.holder(peer) {
+                if !allows(&mut allocation.bandwidth) {
+                    return self.drop_packet(DropReason::Bandwidth);
+                }
                 allocation.traffic.up(payload.len());
                 let from = PeerAddr::new(relay.address.socket());
                 if shard == self.shard {
@@ -137,8 +168,17 @@ impl Engine {
                 return self.drop_packet(if ours { DropReason::NoSuchRelay } else { DropReason::DeniedPeer });
             }
         }
+        if !allows(&mut allocation.bandwidth) {
+            return self.drop_packet(DropReason::Bandwidth);
+        }
         allocation.traffic.up(payload.len());
-        Route::ToPeer { relay: RelayId { allocation: id, family: peer.family() }, peer, payload }
+        let dont_fragment = dont_fragment && obeys_dont_fragment(allocation.path.five_tuple, peer.family());
+        Route::ToPeer {
+            relay: RelayId { allocation: id, family: peer.family() },
+            peer,
+            payload,
+            dont_fragment,
+        }
     }
 
     /// From one allocation of this server to another: as if it had gone out of one
@@ -181,13 +221,14 @@ impl Engine {
         if guarded && !self.world.peers.may_send(peer) {
             return self.drop_packet(DropReason::DeniedPeer);
         }
+        // A hairpin was counted towards the server's where it began.
+        let total = self.world.bandwidth.as_deref().filter(|_| way == Way::Kernel);
+        if !bandwidth::allows(&mut allocation.bandwidth, total, &mut self.credit, now, payload.len()) {
+            return self.drop_packet(DropReason::Bandwidth);
+        }
         let five_tuple = allocation.path.five_tuple;
         let stream = five_tuple.transport.is_stream();
-        let limit = match five_tuple.client.family() {
-            _ if stream => MAX_MESSAGE,
-            super::Family::V4 => MAX_UDP_PAYLOAD_V4,
-            super::Family::V6 => MAX_UDP_PAYLOAD_V6,
-        };
+        let limit = if stream { MAX_MESSAGE } else { max_udp_payload(five_tuple.client.family()) };
         let channel = allocation.channel_to(peer, now);
         // ChannelData is padded on streams only, a Data indication's value always.
         let pads = channel.is_none() || stream;

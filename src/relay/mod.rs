@@ -12,9 +12,12 @@ pub mod address;
 mod allocate;
 mod allocation;
 mod authenticate;
+pub mod bandwidth;
+mod binding;
 pub mod counters;
 mod engine;
 mod forward;
+pub mod icmp;
 mod nonce;
 pub mod ports;
 mod reply;
@@ -27,7 +30,9 @@ mod timers;
 pub mod world;
 
 pub use address::{ClientAddr, Family, FiveTuple, PeerAddr, RelayAddr, ServerAddr, Transport};
+pub use binding::NatDiscovery;
 pub use engine::{Engine, Settings, World};
+pub use icmp::Icmp;
 pub use route::{
     AllocationId, AllocationSummary, ClientPath, CloseReason, DropReason, Effect, EffectId, Link, LoginFault,
     Outcome, Output, RelayId, Route, ShardId, Traffic,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
+use super::address::Family;
 use super::engine::{Engine, Timer};
 use super::ports::Claim;
 use super::route::ShardId;
@@ -22,6 +23,7 @@ pub(super) type Token = [u8; 8];
 #[derive(Debug)]
 pub(super) struct Reservation {
     pub(super) claim: Claim,
+    pub(super) family: Family,
     /// Only this name may redeem the token (B-030).
     pub(super) username: Arc<str>,
     pub(super) user: Arc<str>,
@@ -42,6 +44,11 @@ impl Reservations {
     pub(super) fn of(&self, shard: ShardId) -> Vec<Token> {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.iter().filter(|(_, reservation)| reservation.shard == shard).map(|(token, _)| *token).collect()
+    }
+
+    /// Of the address whose port a token stands for.
+    pub(super) fn family(&self, token: Token) -> Option<Family> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&token).map(|held| held.family)
     }
 
     pub(super) fn remove_if(
@@ -67,8 +74,13 @@ impl Engine {
     ) -> Token {
         let mut token = [0; 8];
         self.world.random.fill(&mut token);
-        let reservation =
-            Reservation { claim, username: Arc::clone(username), user: Arc::clone(user), shard: self.shard };
+        let reservation = Reservation {
+            claim,
+            family: Family::of(self.world.pool.local(claim).ip()),
+            username: Arc::clone(username),
+            user: Arc::clone(user),
+            shard: self.shard,
+        };
         self.world.pool.reservations().insert(token, reservation);
         // Whichever shard redeems it: the timer then finds nothing.
         self.timers.insert(now + HOLD, Timer::Reservation(token));

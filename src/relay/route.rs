@@ -63,12 +63,14 @@ pub enum Route {
     Nothing,
     /// A STUN message made here, to a client.
     Reply {
-        /// To whom.
+        /// To whom, and from which socket: not always those of the request
+        /// (RFC 5780).
         to: ClientPath,
         /// The whole message.
         message: Range<usize>,
     },
     /// A relayed packet to a client: header, payload, then `padding` zero bytes.
+    /// Without a payload it is a Data indication that tells of an ICMP error.
     ToClient {
         /// To whom.
         to: ClientPath,
@@ -87,6 +89,9 @@ pub enum Route {
         peer: PeerAddr,
         /// The client's bytes.
         payload: Range<usize>,
+        /// With DF set, or over IPv6 not to be fragmented here (RFC 8656 §14,
+        /// §15); all others are fragmented where they must be.
+        dont_fragment: bool,
     },
     /// A relayed packet to an allocation of another shard, which is given it as
     /// [`Engine::hairpin_datagram`](super::Engine::hairpin_datagram).
@@ -302,8 +307,12 @@ drop_reasons! {
     WrongFamily = "wrong_family",
     /// An indication asks for what it can't have (RFC 8489 §6.3.2).
     UnknownAttribute = "unknown_attribute",
-    /// Too large to be wrapped for the client, or a request too large to verify.
+    /// An ICMP error that is none of a client's business (RFC 8656 §11.5).
+    Icmp = "icmp",
+    /// Too large for a datagram, to be wrapped for the client, or for a request.
     TooLarge = "too_large",
+    /// More data than the allocation, or the server, may relay.
+    Bandwidth = "bandwidth",
     /// An unauthenticated source asked too often.
     Throttled = "throttled",
     /// A retransmission of a request that is being worked on.

@@ -89,6 +89,14 @@ pub enum QuotaExceeded {
     Server,
 }
 
+/// How much all shards together may relay.
+pub trait Bandwidth: Send + Sync {
+    /// Lends a shard bytes of relayed payload: `least` of them or more, to be used
+    /// whenever it likes, or 0 when so many are not there. Called once for many
+    /// packets.
+    fn lease(&self, now: Instant, least: u64) -> u64;
+}
+
 /// How often one source may be answered before it has authenticated. `source`
 /// is counted whole for IPv4 and by its /64 for IPv6.
 pub trait Throttle: Send + Sync {

@@ -8,6 +8,7 @@
 pub mod address;
 pub mod attribute;
 pub mod channel_data;
+pub mod classic;
 pub mod error_code;
 pub mod frame;
 pub mod integrity;

@@ -33,6 +33,16 @@ impl<'a> MessageWriter<'a> {
         Self { out, start, id }
     }
 
+    /// Begins a message of RFC 3489, which has no cookie and a longer transaction
+    /// id. Addresses in their XOR form have no meaning in it.
+    pub fn classic(out: &'a mut Vec<u8>, class: Class, method: Method, id: [u8; 16]) -> Self {
+        let mut short = TransactionId::default();
+        short.0.copy_from_slice(&id[4..]);
+        let writer = Self::new(out, class, method, short);
+        writer.out[writer.start + 4..writer.start + HEADER_LENGTH].copy_from_slice(&id);
+        writer
+    }
+
     /// An attribute with these bytes, padded with zeros. The whole message has room
     /// for 65,532 bytes of attributes, and the caller's are far below; a longer
     /// one gets a length that every receiver refuses.

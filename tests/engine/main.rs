@@ -5,16 +5,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod allocate;
+mod alternate_server;
 mod authentication;
+mod bandwidth;
 mod channels;
 mod client;
 mod credentials;
+mod dont_fragment;
 mod failures;
 mod families;
 mod hairpin;
 mod hostile;
+mod icmp;
 mod lifetimes;
 mod model;
+mod nat_discovery;
 mod nonces;
 mod permissions;
 mod ports;

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use floe::policy::SharedBandwidth;
 use floe::relay::counters::Counters;
 use floe::relay::ports::RelayPool;
 use floe::relay::world::{
-    Account, PeerPolicy, Quota, QuotaExceeded, Random, Reach, Standing, Throttle, Users,
+    Account, Bandwidth, PeerPolicy, Quota, QuotaExceeded, Random, Reach, Standing, Throttle, Users,
 };
 use floe::relay::{
-    ClientPath, CloseReason, DropReason, Effect, EffectId, Engine, FiveTuple, Instant, LoginFault, Now,
+    ClientPath, CloseReason, DropReason, Effect, EffectId, Engine, FiveTuple, Icmp, Instant, LoginFault, Now,
     Outcome, Output, PeerAddr, RelayAddr, RelayId, Route, Settings, ShardId, UnixTime, World as Given,
 };
 use floe::wire::integrity::{LongTermKeys, userhash};
@@ -57,6 +58,8 @@ pub(crate) struct Setup {
     pub(crate) per_user: u32,
     pub(crate) in_all: u32,
     pub(crate) enumerable: bool,
+    /// Of all; 0 is no limit.
+    pub(crate) bits_per_second: u64,
     pub(crate) settings: Settings,
 }
 
@@ -71,12 +74,17 @@ impl Default for Setup {
             per_user: 0,
             in_all: 0,
             enumerable: false,
+            bits_per_second: 0,
             settings: Settings {
                 realm: REALM.into(),
                 max_lifetime: 3600,
                 legacy_channels: false,
                 compat_permission_lifetime: false,
                 strict_expiry: false,
+                bits_per_second_per_allocation: 0,
+                alternate_servers: Vec::new(),
+                classic: false,
+                nat_discovery: Vec::new(),
                 nonce_keys: vec![[7; 32]],
             },
         }
@@ -125,6 +133,8 @@ pub(crate) struct World {
     pub(crate) closed: Vec<CloseReason>,
     /// Packets that went from one engine to another.
     pub(crate) crossings: usize,
+    /// Whether the last packet to a peer was to leave with DF.
+    pub(crate) dont_fragment: bool,
     transcript: DefaultHasher,
     output: Output,
 }
@@ -143,6 +153,8 @@ impl World {
         let quota = Arc::new(Ledger { in_all: setup.in_all, used: Mutex::default() });
         let throttle = Arc::new(Switches::default());
         let users = Arc::new(Directory::new(setup.per_user, setup.enumerable));
+        let bandwidth = (setup.bits_per_second > 0)
+            .then(|| Arc::new(SharedBandwidth::new(setup.bits_per_second)) as Arc<dyn Bandwidth>);
         let mut engines = Vec::new();
         let mut counters = Vec::new();
         for shard in 0..setup.shards {
@@ -152,6 +164,7 @@ impl World {
                 peers: Arc::new(Policy),
                 quota: quota.clone(),
                 throttle: throttle.clone(),
+                bandwidth: bandwidth.clone(),
                 random: Box::new(SplitMix(setup.seed ^ u64::from(shard) << 32)),
                 pool: pool.clone(),
                 counters: counted.clone(),
@@ -174,6 +187,7 @@ impl World {
             faults: Vec::new(),
             closed: Vec::new(),
             crossings: 0,
+            dont_fragment: false,
             transcript: DefaultHasher::new(),
             output: Output::default(),
         }
@@ -195,6 +209,15 @@ impl World {
         let peer = PeerAddr::new(from);
         let route = self.engines[shard].peer_datagram(self.now, relay, peer, packet, &mut self.output);
         Some(self.settle(shard, route, packet))
+    }
+
+    /// An ICMP error at a relayed address, in answer to what went to `peer`.
+    pub(crate) fn icmp(&mut self, peer: SocketAddr, at: SocketAddr, icmp: Icmp) -> Option<Sent> {
+        let local = local_of(at);
+        let (&(shard, relay), _) = self.sockets.iter().find(|(_, at)| **at == local)?;
+        let route =
+            self.engines[shard].peer_icmp(self.now, relay, PeerAddr::new(peer), icmp, &mut self.output);
+        Some(self.settle(shard, route, &[]))
     }
 
     /// A held bind comes out.
@@ -357,7 +380,8 @@ impl World {
                 bytes.resize(bytes.len() + usize::from(padding), 0);
                 Sent::ToClient(to.five_tuple, bytes)
             }
-            Route::ToPeer { relay, peer, payload } => {
+            Route::ToPeer { relay, peer, payload, dont_fragment } => {
+                self.dont_fragment = dont_fragment;
                 let local = *self.sockets.get(&(shard, relay)).expect("only an open socket sends");
                 Sent::ToPeer(advertised_of(local), peer.socket(), packet[payload].to_vec())
             }

@@ -113,6 +113,16 @@ impl Client {
         .expect("bound")
     }
 
+    /// From now on packets leave with this TOS byte and TTL (IPv4).
+    pub fn mark(&self, tos: u32, ttl: u32) {
+        let socket = match &self.link {
+            Link::Udp(socket) => socket2::SockRef::from(socket),
+            Link::Tcp { stream, .. } => socket2::SockRef::from(stream),
+        };
+        socket.set_tos_v4(tos).expect("IP_TOS");
+        socket.set_ttl_v4(ttl).expect("IP_TTL");
+    }
+
     pub fn is_udp(&self) -> bool {
         matches!(self.link, Link::Udp(_))
     }

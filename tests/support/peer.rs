@@ -35,6 +35,13 @@ impl Peer {
         self.address().ip()
     }
 
+    /// From now on packets leave with this TOS byte and TTL (IPv4).
+    pub fn mark(&self, tos: u32, ttl: u32) {
+        let socket = socket2::SockRef::from(&self.0);
+        socket.set_tos_v4(tos).expect("IP_TOS");
+        socket.set_ttl_v4(ttl).expect("IP_TTL");
+    }
+
     pub fn send(&self, to: SocketAddr, payload: &[u8]) {
         self.0.send_to(payload, to).expect("sent");
     }

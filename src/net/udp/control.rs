@@ -1,9 +1,9 @@
-//! Control messages: what travels beside a packet. For now the local address
-//! alone (`IP_PKTINFO`, `IPV6_PKTINFO`; RFC 3542 §6).
+//! Control messages: what travels beside a packet. With one received or sent, the
+//! local address alone (`IP_PKTINFO`, `IPV6_PKTINFO`; RFC 3542 §6).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use libc::{c_int, cmsghdr, in_pktinfo, in6_pktinfo};
+use libc::{c_int, cmsghdr, in_pktinfo, in6_pktinfo, sock_extended_err};
 
 /// Room for the control messages of one packet, aligned as they must be. All
 /// zero is valid.
@@ -49,10 +49,7 @@ impl Control {
     pub(super) fn sent_to(&self, length: usize) -> Option<IpAddr> {
         let mut rest = &self.0[..length.min(Self::CAPACITY)];
         loop {
-            let header: cmsghdr = read(rest)?;
-            // What is not a whole message ends the list.
-            #[allow(clippy::unnecessary_cast, reason = "32 bits wide in musl")]
-            let data = rest.get(DATA_AT..header.cmsg_len as usize)?;
+            let (header, data, next) = read_message(rest)?;
             match (header.cmsg_level, header.cmsg_type) {
                 (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
                     let info: in_pktinfo = read(data)?;
@@ -62,7 +59,7 @@ impl Control {
                     let info: in6_pktinfo = read(data)?;
                     return Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
                 }
-                _ => rest = rest.get(space(data.len())..)?,
+                _ => rest = next,
             }
         }
     }
@@ -97,20 +94,31 @@ const fn space(data: usize) -> usize {
     unsafe { libc::CMSG_SPACE(data as libc::c_uint) as usize }
 }
 
+/// The message that a list begins with, its data, and the rest of the list. What
+/// is not a whole message ends the list.
+pub(super) fn read_message(list: &[u8]) -> Option<(cmsghdr, &[u8], &[u8])> {
+    let header: cmsghdr = read(list)?;
+    #[allow(clippy::unnecessary_cast, reason = "32 bits wide in musl")]
+    let data = list.get(DATA_AT..header.cmsg_len as usize)?;
+    Some((header, data, list.get(space(data.len())..).unwrap_or_default()))
+}
+
 /// Types without padding for which any bytes are a valid value.
 ///
 /// # Safety
 /// Both must be true.
-unsafe trait Plain: Copy {}
+pub(super) unsafe trait Plain: Copy {}
 // SAFETY: integers, and (padding, in some C libraries) an integer field.
 unsafe impl Plain for cmsghdr {}
 // SAFETY: three 32-bit integers.
 unsafe impl Plain for in_pktinfo {}
 // SAFETY: 16 bytes and a 32-bit integer.
 unsafe impl Plain for in6_pktinfo {}
+// SAFETY: a 32-bit integer, four bytes, two 32-bit integers.
+unsafe impl Plain for sock_extended_err {}
 
 /// The value that `bytes` begin with, if they are enough.
-fn read<T: Plain>(bytes: &[u8]) -> Option<T> {
+pub(super) fn read<T: Plain>(bytes: &[u8]) -> Option<T> {
     // SAFETY: as many bytes are there, of a type that takes any.
     bytes.get(..size_of::<T>()).map(|bytes| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }

@@ -15,6 +15,7 @@
 #![allow(unsafe_code)]
 
 mod control;
+mod errors;
 mod name;
 mod receive;
 mod send;
@@ -22,6 +23,7 @@ mod socket;
 #[cfg(test)]
 mod testing;
 
+pub use errors::{NetworkError, Origin};
 pub use receive::{Meta, Received};
 pub use send::{Datagram, Sent};
 pub use socket::{Options, Socket};

@@ -6,7 +6,7 @@ use super::super::Options;
 use super::super::testing::*;
 use super::*;
 
-const WITH_INFO: Options = Options { reuse_port: false, buffer: 0, packet_info: true };
+const WITH_INFO: Options = Options { reuse_port: false, buffer: 0, packet_info: true, errors: false };
 
 #[test]
 fn nothing_to_receive_would_block() {

@@ -65,6 +65,22 @@ impl Socket {
         result.refused = packets.len() - result.sent;
         result
     }
+
+    /// Sends packets, all of one family, that no router may fragment (DF;
+    /// RFC 8656 §14); otherwise like [`Socket::send`]. What is larger than the
+    /// interface's MTU is refused, and with [`Options::errors`](super::Options)
+    /// that is told like an ICMP error.
+    pub fn send_unfragmented(&self, packets: &[Datagram<'_>]) -> Sent {
+        let Some(first) = packets.first() else { return Sent::default() };
+        if let Err(error) = self.set_dont_fragment(first.to, true) {
+            return Sent { sent: 0, refused: packets.len(), last_error: Some(error) };
+        }
+        let mut result = self.send(packets);
+        if let Err(error) = self.set_dont_fragment(first.to, false) {
+            result.last_error = Some(error);
+        }
+        result
+    }
 }
 
 /// What one header points to.
@@ -111,13 +127,17 @@ impl Message {
     }
 }
 
+/// How often a packet is tried again that was refused with what may be the error
+/// of another one.
+const RETRIES: u8 = 2;
+
 /// Hands all headers to the kernel; false when it has no room for more.
 ///
 /// # Safety
 /// Everything the headers point to must be valid.
 unsafe fn transmit(socket: &Socket, headers: &mut [mmsghdr], result: &mut Sent) -> bool {
     let mut at = 0;
-    let mut again = false;
+    let mut tries = 0;
     while at < headers.len() {
         let rest = &mut headers[at..];
         // SAFETY: the slice's own length; what is behind it, the caller answers for.
@@ -129,7 +149,7 @@ unsafe fn transmit(socket: &Socket, headers: &mut [mmsghdr], result: &mut Sent) 
         if let Ok(count @ 1..) = usize::try_from(count) {
             result.sent += count;
             at += count;
-            again = false;
+            tries = 0;
             continue;
         }
         let error = io::Error::last_os_error();
@@ -137,18 +157,20 @@ unsafe fn transmit(socket: &Socket, headers: &mut [mmsghdr], result: &mut Sent) 
             continue;
         }
         // The error may be that of an earlier packet, answered by ICMP. Then the
-        // same packet passes now.
-        if is_pending(&error) && !again {
-            again = true;
+        // same packet passes now, unless another one is answered just then.
+        if is_pending(&error) && tries < RETRIES {
+            tries += 1;
             continue;
         }
-        let full = matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM));
+        // Not ENOBUFS: a socket that asks for errors is told so of each packet
+        // that an interface's queue has dropped.
+        let full = matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM));
         result.last_error = Some(error);
         if full {
             return false;
         }
         at += 1;
-        again = false;
+        tries = 0;
     }
     true
 }

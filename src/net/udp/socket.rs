@@ -20,6 +20,10 @@ pub struct Options {
     /// Learn the local address of each packet received
     /// ([`Meta::to`](super::Meta::to)). For sockets bound to a wildcard.
     pub packet_info: bool,
+    /// Keep the ICMP errors that answer what was sent, for
+    /// [`Socket::recv_error`]. They share the receive buffer's memory, so
+    /// whoever asks for them must take them.
+    pub errors: bool,
 }
 
 /// A bound UDP socket: non-blocking, closed on exec; an IPv6 one carries no
@@ -71,6 +75,24 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// Whether what is sent from now on has DF set (IPv6: is not fragmented
+    /// here). "Probe", not "do": what the kernel believes of the path holds
+    /// nothing back, only the interface's own MTU does.
+    pub(super) fn set_dont_fragment(&self, family: SocketAddr, on: bool) -> io::Result<()> {
+        match family {
+            SocketAddr::V4(_) => {
+                let mode = if on { libc::IP_PMTUDISC_PROBE } else { FRAGMENT_V4 };
+                set(&self.0, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)
+            }
+            SocketAddr::V6(_) => {
+                let mode = if on { libc::IPV6_PMTUDISC_PROBE } else { FRAGMENT_V6 };
+                set(&self.0, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)
+            }
+        }
+    }
+}
+
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -83,14 +105,32 @@ impl AsRawFd for Socket {
     }
 }
 
+/// Of an IP header's other fields none is copied from packet to packet: what is
+/// relayed leaves with DSCP best effort, ECN not-ECT and the system's own TTL or
+/// hop limit and flow label, the alternates of RFC 8656 §13 and §14. To copy them
+/// would take control messages with each packet received and sent, and split
+/// batches by their values.
+///
 /// Linux sets DF by default and refuses what is larger than the path. A relay
 /// must not: DF belongs to packets whose sender asked for it, and a relay that
 /// can't see the DF bit of what it receives assumes 0 (RFC 8656 §14). So larger
 /// datagrams are fragmented here or on the way.
+///
+/// Of the two modes without DF this is the one in which the kernel still tells
+/// of "fragmentation needed", the answer to an earlier packet that had DF, and
+/// in which no forged one makes it cut datagrams smaller.
+const FRAGMENT_V4: c_int = libc::IP_PMTUDISC_OMIT;
+
+/// IPv6 routers don't fragment, so here the path's MTU must be learned.
+const FRAGMENT_V6: c_int = libc::IPV6_PMTUDISC_DONT;
+
 fn set_v4(socket: &socket2::Socket, options: &Options) -> io::Result<()> {
-    set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)?;
+    set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, FRAGMENT_V4)?;
     if options.packet_info {
         set(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
+    }
+    if options.errors {
+        set(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)?;
     }
     Ok(())
 }
@@ -98,9 +138,12 @@ fn set_v4(socket: &socket2::Socket, options: &Options) -> io::Result<()> {
 /// As for IPv4; IPv6 has no DF, but the kernel can be told not to fragment.
 fn set_v6(socket: &socket2::Socket, options: &Options) -> io::Result<()> {
     socket.set_only_v6(true)?;
-    set(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT)?;
+    set(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, FRAGMENT_V6)?;
     if options.packet_info {
         set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+    }
+    if options.errors {
+        set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)?;
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ fn buffers_are_what_was_asked_as_far_as_granted() {
 #[test]
 fn df_is_left_to_those_who_ask_for_it() {
     let (socket, _) = ours(V4, &Options::default());
-    assert_eq!(sockopt::ip_mtu_discover(&socket).unwrap(), sockopt::Ipv4PathMtuDiscovery::DONT);
+    assert_eq!(sockopt::ip_mtu_discover(&socket).unwrap(), sockopt::Ipv4PathMtuDiscovery::OMIT);
     let (socket, _) = ours(V6, &Options::default());
     assert_eq!(sockopt::ipv6_mtu_discover(&socket).unwrap(), sockopt::Ipv6PathMtuDiscovery::DONT);
 }
