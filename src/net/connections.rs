@@ -6,9 +6,9 @@ use std::io;
 use std::rc::Rc;
 
 use slab::Slab;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use super::stream::Stream;
 use crate::relay::{ClientPath, FiveTuple, Instant, Link};
 
 /// Relayed bytes that may wait for a client; what does not fit is dropped.
@@ -58,7 +58,7 @@ pub(super) enum Tenure {
 /// One open connection.
 #[derive(Debug)]
 struct Connection {
-    stream: Rc<TcpStream>,
+    stream: Rc<Stream>,
     /// Wakes the connection's task: something waits to be written, or it is to
     /// close.
     wake: Rc<Notify>,
@@ -82,13 +82,19 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// Takes in a connection; `None` when there is no number left for it.
+    /// Takes in a connection; `None` when there is no number left for it, or when
+    /// another has its 5-tuple. Only a balancer can say so; then its client must
+    /// have left the other, which is closed.
     pub(super) fn insert(
         &mut self,
-        stream: Rc<TcpStream>,
+        stream: Rc<Stream>,
         wake: Rc<Notify>,
         five_tuple: FiveTuple,
     ) -> Option<ClientPath> {
+        if let Some(&other) = self.by_client.get(&five_tuple) {
+            self.close(other);
+            return None;
+        }
         let slot = Slot(u32::try_from(self.open.vacant_key()).ok().filter(|n| n & CONNECTION == 0)?);
         self.open.insert(Connection {
             stream,
@@ -135,7 +141,8 @@ impl Connections {
 
     /// Whether something waits until the client reads.
     pub(super) fn waiting(&self, slot: Slot) -> bool {
-        self.open.get(slot.index()).is_some_and(|connection| !connection.waiting.is_empty())
+        let waits = |connection: &Connection| !connection.waiting.is_empty() || connection.stream.waiting();
+        self.open.get(slot.index()).is_some_and(waits)
     }
 
     /// Queues a relayed packet; false when the client is too slow for it.
@@ -171,7 +178,7 @@ impl Connections {
     pub(super) fn write(&mut self, slot: Slot) {
         let Some(connection) = self.open.get_mut(slot.index()) else { return };
         let stream = &connection.stream;
-        if connection.waiting.write(|bytes| stream.try_write(bytes)).is_err() {
+        if connection.waiting.write(|bytes| stream.write(bytes)).and_then(|()| stream.flush()).is_err() {
             self.close(slot);
             return;
         }
