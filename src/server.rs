@@ -17,7 +17,7 @@ use crate::admin::runtime_file::{self, Places, Runtime, RuntimeFile};
 use crate::admin::{self, Admin, Mint, Minted, Readiness, random_token};
 use crate::auth::{self, Directory, DirectorySettings, Secret};
 use crate::config::{Config, Loaded, urls};
-use crate::net::{self, Listener, OsRandom, discover};
+use crate::net::{self, CertificateError, CertificateFiles, Certificates, Listener, OsRandom, discover};
 use crate::policy::{Ledger, OwnAddresses, PeerFilter, SharedBandwidth, SourceThrottle};
 use crate::relay::counters::Counter;
 use crate::relay::ports::RelayPool;
@@ -94,6 +94,7 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
     let mut random = OsRandom::new().map_err(|error| system("get random bytes", &error))?;
     let (secrets, made_up) = secrets(config);
     let directory = directory(loaded, &secrets, &mut random)?;
+    let certificates = certificates(config, &mut warnings)?;
     let admin = bind_admin(loaded)?;
     let admin_address = admin.as_ref().map(Admin::address);
     if let (Some(listen), Some(bound)) = (config.admin.listen, admin_address)
@@ -125,6 +126,9 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
     let plan = net::Plan {
         udp: listening.chain(alternates.iter().map(alternate)).collect(),
         tcp: config.listen.tcp.iter().map(listener("listen.tcp")).collect(),
+        tls: config.listen.tls.iter().map(listener("listen.tls")).collect(),
+        certificates: certificates.clone(),
+        balancers: config.listen.proxy_protocol_from.clone(),
         shards: config.listen.shards.into(),
         socket_buffer: config.listen.socket_buffer as usize,
         connections_per_address: config.limits.tcp_connections_per_address,
@@ -168,7 +172,8 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
     // Alternates serve TURN too, but who is told of them would gain nothing.
     let told = |listener: &&(Transport, SocketAddr)| !alternates.contains(&listener.1);
     let told: Vec<_> = net.listeners().iter().filter(told).copied().collect();
-    let urls = urls::urls(&told, &relays);
+    let host = certificates.as_ref().and_then(|certificates| certificates.host());
+    let urls = urls::urls(&told, &relays, host.as_deref());
     let access = match secrets.first() {
         Some(secret) => minted(secret, made_up, now)?,
         None => Access::Users(config.auth.users.len()),
@@ -179,6 +184,7 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
         counters: net.counters().to_vec(),
         pool,
         lost_log_lines,
+        admissions: admissions(config, net.clone(), certificates),
         started: now,
         readiness: readiness_seen,
         token: token.clone(),
@@ -371,6 +377,49 @@ fn named(error: net::BindError, alternates: &[SocketAddr]) -> net::BindError {
         }
         error => error,
     }
+}
+
+/// What TLS needs: nothing of `[tls]` is read when nobody listens.
+fn certificates(
+    config: &Config,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Arc<Certificates>>, StartError> {
+    if config.listen.tls.is_empty() {
+        return Ok(None);
+    }
+    let pairs = config.tls.pairs().into_iter();
+    let files =
+        pairs.map(|pair| CertificateFiles { certificate: pair.certificate, private_key: pair.private_key });
+    let loaded = Certificates::load(files).map_err(|(index, error)| {
+        let key = match error {
+            _ if index > 0 || config.tls.certificate.as_os_str().is_empty() => "tls.certificates",
+            CertificateError::Certificate { .. } => "tls.certificate",
+            CertificateError::PrivateKey { .. } => "tls.private-key",
+        };
+        StartError::Configuration(format!("{key}: {error}"))
+    })?;
+    let now = net::Clock::start().now().unix;
+    for (file, _) in loaded.expiries().iter().filter(|(_, not_after)| *not_after < now) {
+        warnings.push(format!("the certificate in {file} has expired: clients will refuse it; renew it"));
+    }
+    Ok(Some(Arc::new(loaded)))
+}
+
+/// What the admin room asks of TLS and balancers at each scrape.
+fn admissions(
+    config: &Config,
+    net: net::Handle,
+    certificates: Option<Arc<Certificates>>,
+) -> Option<Box<dyn Fn() -> admin::Admissions + Send + Sync>> {
+    if certificates.is_none() && config.listen.proxy_protocol_from.is_empty() {
+        return None;
+    }
+    Some(Box::new(move || {
+        let net::Admissions { handshakes, handshakes_failed, refused } = net.admissions();
+        let certificates = certificates.as_ref().map(|certificates| certificates.expiries());
+        let certificates = certificates.unwrap_or_default();
+        admin::Admissions { handshakes, handshakes_failed, refused, certificates }
+    }))
 }
 
 /// Nobody asked for the default address, so another free port does as well.

@@ -34,6 +34,7 @@ pub(super) fn state() -> (State, watch::Sender<Readiness>) {
     let state = State {
         counters: vec![Arc::new(Counters::default()), Arc::new(Counters::default())],
         pool: Arc::new(RelayPool::new(&[(local, "192.0.2.1".parse().unwrap())], 49152..=49161)),
+        admissions: None,
         lost_log_lines: Arc::default(),
         started: UnixTime::from_millis(1_756_200_000_500),
         readiness: seen,

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::health::Readiness;
 use super::process::Usage;
-use super::{Shared, reply};
+use super::{Admissions, Shared, reply};
 use crate::relay::counters::{CLOSE_REASONS, CODES, Counter, Counters, Flow, METHODS};
 use crate::relay::ports::RelayPool;
 use crate::relay::{DropReason, Family, Transport, UnixTime};
@@ -37,6 +37,7 @@ pub(super) async fn scrape(State(shared): State<Arc<Shared>>) -> Response {
 pub(super) struct Sources {
     pub(super) counters: Vec<Arc<Counters>>,
     pub(super) pool: Arc<RelayPool>,
+    pub(super) admissions: Option<Box<dyn Fn() -> Admissions + Send + Sync>>,
     pub(super) lost_log_lines: Arc<AtomicU64>,
     pub(super) started: UnixTime,
     pub(super) readiness: watch::Receiver<Readiness>,
@@ -99,6 +100,11 @@ fn families(sources: &Sources) -> Vec<MetricFamily> {
     let mut total = Totals::default();
     for shard in &sources.counters {
         total.add(shard);
+    }
+    if let Some(admissions) = &sources.admissions {
+        let admissions = admissions();
+        total.connections_refused += admissions.refused;
+        tls(&mut page, admissions);
     }
     total.describe(&mut page);
     relay_ports(&mut page, &sources.pool);
@@ -321,6 +327,21 @@ fn server(page: &mut Page, sources: &Sources) {
         "floe_log_lines_lost_total",
         "Log lines that were not written because the log was not read fast enough.",
         [(vec![], sources.lost_log_lines.load(Relaxed))],
+    );
+}
+
+fn tls(page: &mut Page, admissions: Admissions) {
+    let Admissions { handshakes, handshakes_failed, refused: _, certificates } = admissions;
+    page.counter(
+        "floe_tls_handshakes_total",
+        "TLS handshakes over TCP, and what came of them.",
+        labelled("outcome", &["done", "failed"], &[handshakes, handshakes_failed]),
+    );
+    let expiry = |(file, at): (String, UnixTime)| (vec![("name", file)], at.secs());
+    page.gauge(
+        "floe_tls_certificate_not_after_seconds",
+        "When the certificate in the file of this name expires, seconds since 1970-01-01 UTC.",
+        certificates.into_iter().map(expiry),
     );
 }
 

@@ -58,6 +58,7 @@ fn metrics(change: impl FnOnce(&mut Sources)) -> Metrics {
     let (state, readiness) = harness::state();
     let mut sources = Sources {
         counters: state.counters,
+        admissions: None,
         pool: state.pool,
         lost_log_lines: Arc::default(),
         started: state.started,

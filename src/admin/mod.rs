@@ -56,6 +56,8 @@ pub struct State {
     pub counters: Vec<Arc<Counters>>,
     /// Relay addresses and their ports.
     pub pool: Arc<RelayPool>,
+    /// Of TLS and balancers; `None` without them.
+    pub admissions: Option<Box<dyn Fn() -> Admissions + Send + Sync>>,
     /// Log lines that the lossy writer could not keep, if there is one.
     pub lost_log_lines: Arc<AtomicU64>,
     /// When the server was started.
@@ -70,6 +72,20 @@ pub struct State {
     pub mint: Option<Box<dyn Mint>>,
     /// Public `turn:` and `turns:` URIs, as clients reach the server.
     pub uris: Vec<String>,
+}
+
+/// Connections under TLS and from balancers, before a shard has them, and what
+/// TLS clients are shown.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Admissions {
+    /// TLS handshakes done.
+    pub handshakes: u64,
+    /// TLS handshakes that failed.
+    pub handshakes_failed: u64,
+    /// Connections closed at a limit or deadline, or for what they began with.
+    pub refused: u64,
+    /// Each certificate's file, and when it expires.
+    pub certificates: Vec<(String, UnixTime)>,
 }
 
 /// A bound admin address, not yet served.
@@ -167,6 +183,7 @@ impl Shared {
         let metrics = Metrics::new(metrics::Sources {
             counters: state.counters,
             pool: state.pool,
+            admissions: state.admissions,
             lost_log_lines: state.lost_log_lines,
             started: state.started,
             readiness: state.readiness,

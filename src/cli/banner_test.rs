@@ -30,7 +30,7 @@ fn show(relays: &[(IpAddr, IpAddr)], access: &Access, warnings: &[String]) -> St
         listeners: &LISTENERS,
         relays,
         ports: PORTS,
-        urls: &crate::config::urls::urls(&LISTENERS, relays),
+        urls: &crate::config::urls::urls(&LISTENERS, relays, None),
         access,
         admin: Some("http://127.0.0.1:8080"),
         warnings,

@@ -1,6 +1,7 @@
 //! `floe pair`: the flags, and how the answer is shown.
 
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -27,7 +28,7 @@ const LASTS: Duration = Duration::from_secs(3600);
 /// room; each checks its own side. Exit status: 0 every step was seen, 1 one was not, 2 wrong usage.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// TURN server, turn:HOST:PORT[?transport=udp|tcp]; default: the running local server, else one
+    /// TURN server, turn:HOST:PORT[?transport=udp|tcp] or turns:HOST:PORT; default: the running local server, else one
     /// started here on loopback
     #[arg(long, value_name = "URL")]
     pub(super) server: Option<ServerUrl>,
@@ -41,8 +42,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "SECRET")]
     pub(super) secret: Option<String>,
     /// Transport to the TURN server; default: what the URL says, else udp
-    #[arg(long, value_parser = PossibleValuesParser::new(["udp", "tcp"]).try_map(|t| t.parse::<Transport>()))]
+    #[arg(long, value_parser = PossibleValuesParser::new(["udp", "tcp", "tls"]).try_map(|t| t.parse::<Transport>()))]
     pub(super) transport: Option<Transport>,
+    /// Certificate authorities that may vouch for the server over TLS, PEM; default: the system's
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
     /// Which candidates ICE may use
     #[arg(long, default_value = "relay",
           value_parser = PossibleValuesParser::new(["relay", "all"]).try_map(|p| p.parse::<Policy>()))]
@@ -83,7 +87,7 @@ fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Options, String> 
     let named = args.server.clone();
     let wanted = match (args.transport, named.as_ref().and_then(|url| url.transport)) {
         (Some(flag), Some(url)) if flag != url => {
-            return Err(format!("--transport {flag} contradicts ?transport={url} in --server"));
+            return Err(format!("--transport {flag} contradicts the {url} of the URL in --server"));
         }
         (flag, url) => flag.or(url),
     };
@@ -132,7 +136,8 @@ fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Options, String> 
         }
     };
     let timeout = Duration::from_secs(args.timeout);
-    Ok(Options { server, transport, credentials, policy: args.policy, meeting, admin, timeout })
+    let (ca, policy) = (args.ca.clone(), args.policy);
+    Ok(Options { server, transport, ca, credentials, policy, meeting, admin, timeout })
 }
 
 /// Runs the pair and shows what happens while it does.

@@ -65,8 +65,10 @@ fn another_server_is_told_nothing_of_the_running_one() {
 fn wrong_usage_says_what_to_write() {
     for (line, told) in [
         ("--server turn:h?transport=udp --transport tcp --secret s", "contradicts"),
-        ("--transport tls", "possible values: udp, tcp"),
-        ("--server turns:h --secret s", "not supported"),
+        ("--server turns:h --transport tcp --secret s", "contradicts"),
+        ("--transport tls", "does not listen"),
+        ("--transport dtls", "possible values: udp, tcp, tls"),
+        ("--server turns:h?transport=udp --secret s", "not supported"),
         ("--role offer", "--room"),
         ("--room a/b", "letters"),
         ("--room a --signal wss://h", "ws://"),

@@ -148,7 +148,7 @@ impl Shelf {
         if !self.queues.contains_key(&client) && self.queues.len() < MAX_CLIENTS {
             let (queue, queued) = mpsc::channel(MAX_QUEUED);
             let line = Line { socket: Arc::clone(&self.socket), client, carried: Arc::clone(&self.carried) };
-            lines.spawn(line.carry(self.server, queued));
+            lines.spawn(line.carry(self.server.clone(), queued));
             self.queues.insert(client, queue);
         }
         let queue = self.queues.get(&client);
@@ -168,7 +168,7 @@ struct Line {
 impl Line {
     /// Ends when the queue is closed and empty, or when the connection fails.
     async fn carry(self, server: Endpoint, mut queued: mpsc::Receiver<Bytes>) -> SocketAddr {
-        match transport::connect(server).await {
+        match transport::connect(&server).await {
             Ok(conn) => {
                 tokio::select! {
                     () = self.up(&conn, &mut queued) => {}

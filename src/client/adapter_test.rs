@@ -21,7 +21,7 @@ fn channel_data(payload: &[u8]) -> Vec<u8> {
 /// A server that accepts TCP and sends every message back.
 async fn tcp_echo() -> (Endpoint, JoinHandle<u32>) {
     let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.unwrap();
-    let endpoint = Endpoint { transport: Transport::Tcp, address: listener.local_addr().unwrap() };
+    let endpoint = Endpoint { transport: Transport::Tcp, address: listener.local_addr().unwrap(), tls: None };
     let task = tokio::spawn(async move {
         let mut accepted = 0;
         for _ in 0..2 {
@@ -64,7 +64,7 @@ async fn two_agents_have_a_connection_each_and_messages_stay_whole() {
 #[tokio::test]
 async fn udp_over_ipv6_is_carried_too() {
     let far = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).await.unwrap();
-    let server = Endpoint { transport: Transport::Udp, address: far.local_addr().unwrap() };
+    let server = Endpoint { transport: Transport::Udp, address: far.local_addr().unwrap(), tls: None };
     let adapter = Adapter::start(server).await.unwrap();
     let agent = agent(&adapter).await;
     let mut buffer = [0; 64];
@@ -81,7 +81,7 @@ async fn udp_over_ipv6_is_carried_too() {
 #[tokio::test]
 async fn closing_delivers_the_last_message_first() {
     let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.unwrap();
-    let server = Endpoint { transport: Transport::Tcp, address: listener.local_addr().unwrap() };
+    let server = Endpoint { transport: Transport::Tcp, address: listener.local_addr().unwrap(), tls: None };
     let adapter = Adapter::start(server).await.unwrap();
     let agent = agent(&adapter).await;
     agent.send(&channel_data(b"goodbye")).await.unwrap();
@@ -99,7 +99,7 @@ async fn closing_delivers_the_last_message_first() {
 #[tokio::test]
 async fn an_unreachable_server_costs_packets_and_nothing_else() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let server = Endpoint { transport: Transport::Tcp, address: listener.local_addr().unwrap() };
+    let server = Endpoint { transport: Transport::Tcp, address: listener.local_addr().unwrap(), tls: None };
     drop(listener);
     let adapter = Adapter::start(server).await.unwrap();
     let agent = agent(&adapter).await;

@@ -4,11 +4,11 @@
 //! - Two real peers, end to end, and the report about them: [`pair`].
 //! - One plain Allocate, to learn the cause that webrtc-rs hides: [`probe`].
 //! - What carries webrtc-rs's TURN over UDP/IPv4 to a server that is reached
-//!   over TCP or IPv6: [`adapter`].
+//!   over TCP, TLS or IPv6: [`adapter`].
 //! - A server connection as one [`webrtc_util::Conn`], whatever it runs on:
 //!   [`transport`], [`framing`].
 //! - One page of a server's admin address: [`http`].
-//! - `turn:HOST:PORT?transport=…`: [`url`].
+//! - `turn:HOST:PORT?transport=…`, `turns:HOST:PORT`: [`url`].
 //!
 //! Not here: anything the server runs on. Called by `cli`; calls `wire`
 //! and webrtc-rs's own crates, so that it shares no more with the server it judges

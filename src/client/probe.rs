@@ -134,8 +134,15 @@ pub enum ProbeError {
 fn hint(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::ConnectionRefused => " (nothing listens there; is the server running?)",
+        _ if distrusted(error) => " (--ca FILE names whom else to believe)",
         _ => "",
     }
+}
+
+/// Whether the server's certificate is what is wrong.
+fn distrusted(error: &std::io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<tokio_rustls::rustls::Error>());
+    matches!(cause, Some(tokio_rustls::rustls::Error::InvalidCertificate(_)))
 }
 
 /// Asks `server` for an allocation and gives it back.
@@ -148,7 +155,7 @@ pub async fn probe(
     patience: Duration,
 ) -> Result<Probe, ProbeError> {
     let deadline = Instant::now() + patience;
-    let conn = match timeout_at(deadline, transport::connect(server)).await {
+    let conn = match timeout_at(deadline, transport::connect(&server)).await {
         Ok(Ok(conn)) => conn,
         Ok(Err(error)) => return Err(ProbeError::Unreachable { server, error }),
         Err(_) => return Err(ProbeError::Silent { server, request: "connecting" }),
@@ -302,14 +309,14 @@ impl Client {
                 }
             }
             if Instant::now() >= self.deadline {
-                return Err(ProbeError::Silent { server: self.server, request: name });
+                return Err(ProbeError::Silent { server: self.server.clone(), request: name });
             }
             wait *= 2;
         }
     }
 
     fn strange(&self, what: &str) -> ProbeError {
-        ProbeError::Strange { server: self.server, what: what.to_owned() }
+        ProbeError::Strange { server: self.server.clone(), what: what.to_owned() }
     }
 
     fn unreachable(&self, error: webrtc_util::Error) -> ProbeError {
@@ -317,7 +324,7 @@ impl Client {
             webrtc_util::Error::Io(io) => io.0,
             other => std::io::Error::other(other),
         };
-        ProbeError::Unreachable { server: self.server, error }
+        ProbeError::Unreachable { server: self.server.clone(), error }
     }
 }
 

@@ -1,4 +1,5 @@
-//! TURN server URLs (RFC 7065): `turn:HOST[:PORT][?transport=udp|tcp]`.
+//! TURN server URLs (RFC 7065): `turn:HOST[:PORT][?transport=udp|tcp]` and
+//! `turns:HOST[:PORT][?transport=tcp]`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,6 +9,9 @@ use crate::client::transport::Transport;
 /// The port of `turn:` when the URL names none (RFC 7065 §3.1).
 const DEFAULT_PORT: u16 = 3478;
 
+/// That of `turns:`.
+const DEFAULT_TLS_PORT: u16 = 5349;
+
 /// Where a TURN server is, as a user writes it; not resolved yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerUrl {
@@ -15,18 +19,24 @@ pub struct ServerUrl {
     pub host: String,
     /// UDP or TCP port.
     pub port: u16,
-    /// What `?transport=` says; `None` when it is absent, which means UDP.
+    /// [`Transport::Tls`] for `turns:`, else what `?transport=` says; `None` when it
+    /// is absent, which means UDP.
     pub transport: Option<Transport>,
 }
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "turn:[{}]:{}", self.host, self.port)?;
-        } else {
-            write!(f, "turn:{}:{}", self.host, self.port)?;
+        let (scheme, query) = match self.transport {
+            None => ("turn", ""),
+            Some(Transport::Udp) => ("turn", "?transport=udp"),
+            Some(Transport::Tcp) => ("turn", "?transport=tcp"),
+            Some(Transport::Tls) => ("turns", "?transport=tcp"),
+        };
+        let Self { host, port, .. } = self;
+        match host.contains(':') {
+            true => write!(f, "{scheme}:[{host}]:{port}{query}"),
+            false => write!(f, "{scheme}:{host}:{port}{query}"),
         }
-        self.transport.map_or(Ok(()), |transport| write!(f, "?transport={transport}"))
     }
 }
 
@@ -36,12 +46,10 @@ impl FromStr for ServerUrl {
     /// # Errors
     /// A sentence that says what to write instead.
     fn from_str(url: &str) -> Result<Self, String> {
-        const FORM: &str = "write turn:HOST:PORT or turn:HOST:PORT?transport=tcp";
-        let rest = match url.split_once(':') {
-            Some(("turn", rest)) => rest,
-            Some(("turns", _)) => {
-                return Err(format!("turns: (TLS, DTLS) is not supported by this command; {FORM}"));
-            }
+        const FORM: &str = "write turn:HOST:PORT, turn:HOST:PORT?transport=tcp or turns:HOST:PORT";
+        let (secure, rest) = match url.split_once(':') {
+            Some(("turn", rest)) => (false, rest),
+            Some(("turns", rest)) => (true, rest),
             Some(("stun" | "stuns", _)) => return Err(format!("a STUN URL has no relay; {FORM}")),
             _ => return Err(format!("not a TURN URL; {FORM}")),
         };
@@ -49,16 +57,19 @@ impl FromStr for ServerUrl {
             return Err(format!("a TURN URL has no //; {FORM}"));
         }
         let (authority, query) = rest.split_once('?').map_or((rest, None), |(a, q)| (a, Some(q)));
-        let transport = match query {
-            None => None,
-            Some(query) => {
-                let value = query
-                    .strip_prefix("transport=")
-                    .ok_or_else(|| format!("?{query} is not understood; {FORM}"))?;
-                Some(value.parse()?)
+        let transport = match (secure, query) {
+            (false, None) => None,
+            (false, Some("transport=udp")) => Some(Transport::Udp),
+            (false, Some("transport=tcp")) => Some(Transport::Tcp),
+            (true, None | Some("transport=tcp")) => Some(Transport::Tls),
+            (true, Some("transport=udp")) => {
+                return Err(format!("turns: over UDP (DTLS) is not supported by this command; {FORM}"));
             }
+            (_, Some(query)) => return Err(format!("?{query} is not understood; {FORM}")),
         };
+        let default_port = if secure { DEFAULT_TLS_PORT } else { DEFAULT_PORT };
         let (host, port) = split_port(authority).ok_or_else(|| FORM.to_owned())?;
+        let port = port.unwrap_or(default_port);
         if host.is_empty() || host.contains(['/', '@', ' ']) {
             return Err(format!("the host is missing or malformed; {FORM}"));
         }
@@ -67,16 +78,16 @@ impl FromStr for ServerUrl {
 }
 
 /// `HOST`, `HOST:PORT`, `[V6]` and `[V6]:PORT`.
-fn split_port(authority: &str) -> Option<(&str, u16)> {
+fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     if let Some(rest) = authority.strip_prefix('[') {
         let (host, after) = rest.split_once(']')?;
         host.parse::<std::net::Ipv6Addr>().ok()?;
-        let port = if after.is_empty() { DEFAULT_PORT } else { port_number(after.strip_prefix(':')?)? };
+        let port = if after.is_empty() { None } else { Some(port_number(after.strip_prefix(':')?)?) };
         return Some((host, port));
     }
     match authority.split_once(':') {
-        None => Some((authority, DEFAULT_PORT)),
-        Some((host, port)) => Some((host, port_number(port)?)),
+        None => Some((authority, None)),
+        Some((host, port)) => Some((host, Some(port_number(port)?))),
     }
 }
 
@@ -96,11 +107,20 @@ mod tests {
         assert_eq!((url.port, url.transport), (5000, Some(Transport::Tcp)));
         let url: ServerUrl = "turn:[::1]:5000".parse().unwrap();
         assert_eq!((url.host.as_str(), url.port), ("::1", 5000));
+        let url: ServerUrl = "turns:turn.example.org".parse().unwrap();
+        assert_eq!((url.port, url.transport), (5349, Some(Transport::Tls)));
+        let url: ServerUrl = "turns:[::1]:443?transport=tcp".parse().unwrap();
+        assert_eq!((url.host.as_str(), url.port, url.transport), ("::1", 443, Some(Transport::Tls)));
     }
 
     #[test]
     fn prints_what_it_reads() {
-        for text in ["turn:a:1", "turn:[::1]:3478?transport=udp", "turn:10.0.0.1:3478?transport=tcp"] {
+        for text in [
+            "turn:a:1",
+            "turn:[::1]:3478?transport=udp",
+            "turn:10.0.0.1:3478?transport=tcp",
+            "turns:a:5349?transport=tcp",
+        ] {
             assert_eq!(text.parse::<ServerUrl>().unwrap().to_string(), text);
         }
     }
@@ -112,7 +132,8 @@ mod tests {
             "turn:",
             "turn://a",
             "stun:a:1",
-            "turns:a:1",
+            "turns:a:1?transport=udp",
+            "turns:a:1?transport=tls",
             "turn:a:0",
             "turn:a:99999",
             "turn:::1:3478",

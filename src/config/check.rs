@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use tracing_subscriber::EnvFilter;
 
 use super::key::Key;
 use super::layer::Given;
-use super::model::{Config, Relay};
+use super::model::{Config, Listen, Relay, Tls};
 use super::problem::{Origin, Report};
 use super::secret::Secret;
 use crate::relay::bandwidth::MAX_BITS_PER_SECOND;
@@ -41,6 +42,8 @@ pub(super) fn check(config: &Config, given: &BTreeMap<&'static str, Given>, repo
     let mut check = Check { config, given, report };
     check.realm();
     check.listeners();
+    check.balancers();
+    check.tls();
     check.relays();
     check.ports();
     check.alternates();
@@ -77,13 +80,17 @@ impl Check<'_> {
 
     fn listeners(&mut self) {
         let listen = &self.config.listen;
-        if listen.udp.is_empty() && listen.tcp.is_empty() {
-            self.error("listen.udp", "is empty, and so is listen.tcp: nobody could reach the server");
+        let lists = [("listen.udp", &listen.udp), ("listen.tcp", &listen.tcp), ("listen.tls", &listen.tls)];
+        if lists.iter().all(|(_, addresses)| addresses.is_empty()) {
+            self.error(
+                "listen.udp",
+                "is empty, and so are listen.tcp and listen.tls: nobody could reach the server",
+            );
         }
         if listen.shards > MAX_SHARDS {
             self.error("listen.shards", format!("{} are too many; at most {MAX_SHARDS}", listen.shards));
         }
-        for (key, addresses) in [("listen.udp", &listen.udp), ("listen.tcp", &listen.tcp)] {
+        for (key, addresses) in lists {
             for (index, address) in addresses.iter().enumerate() {
                 if address.port() != 0 && addresses.iter().take(index).any(|other| other == address) {
                     self.entry_error(key, index, format!("{address} is listed twice; remove one"));
@@ -98,6 +105,65 @@ impl Check<'_> {
                 "listen.socket-buffer",
                 format!("{bytes} is out of bounds; write {least} to {most} bytes"),
             );
+        }
+    }
+
+    fn balancers(&mut self) {
+        const KEY: &str = "listen.proxy-protocol-from";
+        let listen = &self.config.listen;
+        for (index, prefix) in listen.proxy_protocol_from.iter().enumerate() {
+            let meant = prefix.trunc();
+            if *prefix != meant {
+                self.entry_warning(
+                    KEY,
+                    index,
+                    format!("{prefix} covers all of {meant}; write that, or the address alone"),
+                );
+            }
+            if prefix.prefix_len() == 0 {
+                self.entry_warning(
+                    KEY,
+                    index,
+                    format!("{prefix} lets anyone say any address; write those of your balancers"),
+                );
+            }
+        }
+        if !listen.proxy_protocol_from.is_empty() && listen.tcp.is_empty() && listen.tls.is_empty() {
+            self.warn(KEY, "is of no use without listen.tcp and listen.tls");
+        }
+    }
+
+    fn tls(&mut self) {
+        let Tls { certificate, private_key, certificates } = &self.config.tls;
+        let none = |path: &Path| path.as_os_str().is_empty();
+        if none(certificate) != none(private_key) {
+            let (key, other) = match none(certificate) {
+                true => ("tls.certificate", "tls.private-key"),
+                false => ("tls.private-key", "tls.certificate"),
+            };
+            self.error(key, format!("is missing beside {other}; give the file of each"));
+        }
+        for (index, pair) in certificates.iter().enumerate() {
+            if none(&pair.certificate) || none(&pair.private_key) {
+                self.entry_error(
+                    "tls.certificates",
+                    index,
+                    "has an empty path; give the files of certificate and private-key",
+                );
+            }
+            let before = certificates.iter().take(index).map(|other| &other.certificate);
+            if !none(&pair.certificate) && before.chain([certificate]).any(|other| *other == pair.certificate)
+            {
+                let path = pair.certificate.display();
+                self.entry_error("tls.certificates", index, format!("{path} is listed twice; remove one"));
+            }
+        }
+        let unused = self.config.listen.tls.is_empty();
+        let given = !none(certificate) || !certificates.is_empty();
+        if !unused && !given && none(private_key) {
+            self.error("listen.tls", "needs a certificate; set tls.certificate and tls.private-key");
+        } else if unused && given {
+            self.warn("tls.certificate", "is of no use while listen.tls is empty");
         }
     }
 
@@ -321,13 +387,16 @@ impl Check<'_> {
     fn admin(&mut self) {
         let admin = &self.config.admin;
         if let Some(address) = admin.listen {
-            let clash = self.config.listen.tcp.iter().find(|other| clashes(address, **other));
-            // The default makes way for another free port.
-            if let Some(other) = clash.filter(|_| self.given.contains_key("admin.listen")) {
-                self.error(
-                    "admin.listen",
-                    format!("{address} is taken by {other} of listen.tcp; give another port"),
-                );
+            let listen = &self.config.listen;
+            for (key, list) in [("listen.tcp", &listen.tcp), ("listen.tls", &listen.tls)] {
+                let clash = list.iter().find(|other| clashes(address, **other));
+                // The default makes way for another free port.
+                if let Some(other) = clash.filter(|_| self.given.contains_key("admin.listen")) {
+                    self.error(
+                        "admin.listen",
+                        format!("{address} is taken by {other} of {key}; give another port"),
+                    );
+                }
             }
         } else if !admin.api_keys.is_empty() {
             self.warn("admin.api-keys", "is of no use while admin.listen is \"\" (off)");
@@ -373,7 +442,8 @@ impl Check<'_> {
 
     fn only_loopback(&self) -> bool {
         let Config { listen, admin, .. } = self.config;
-        listen.udp.iter().chain(&listen.tcp).chain(&admin.listen).all(|address| address.ip().is_loopback())
+        let Listen { udp, tcp, tls, .. } = listen;
+        udp.iter().chain(tcp).chain(tls).chain(&admin.listen).all(|address| address.ip().is_loopback())
     }
 
     fn peers(&mut self) {

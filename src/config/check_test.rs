@@ -21,7 +21,7 @@ fn a_realm_is_text_that_can_be_quoted() {
 fn a_listener_is_there_once_and_can_be_bound_somewhere() {
     assert_eq!(
         problems("[listen]\nudp = []\ntcp = []"),
-        "floe.toml:2: listen.udp: is empty, and so is listen.tcp: nobody could reach the server"
+        "floe.toml:2: listen.udp: is empty, and so are listen.tcp and listen.tls: nobody could reach the server"
     );
     assert_eq!(problems("[listen]\nudp = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\ntcp = []"), "");
     assert_eq!(
@@ -39,6 +39,53 @@ fn a_listener_is_there_once_and_can_be_bound_somewhere() {
     assert_eq!(
         problems("[listen]\nsocket-buffer = 1500"),
         "floe.toml:2: listen.socket-buffer: 1500 is out of bounds; write 65536 to 1073741823 bytes"
+    );
+}
+
+#[test]
+fn tls_takes_a_certificate_and_a_certificate_its_key() {
+    assert_eq!(
+        problems("[listen]\ntls = [\"0.0.0.0:5349\"]"),
+        "floe.toml:2: listen.tls: needs a certificate; set tls.certificate and tls.private-key"
+    );
+    assert_eq!(
+        problems("[listen]\ntls = [\"0.0.0.0:5349\"]\n[tls]\ncertificate = \"a.pem\""),
+        "tls.private-key: is missing beside tls.certificate; give the file of each"
+    );
+    assert_eq!(
+        problems("[tls]\ncertificate = \"a.pem\"\nprivate-key = \"a.key\""),
+        "warning: floe.toml:2: tls.certificate: is of no use while listen.tls is empty"
+    );
+    let listen = "[listen]\ntls = [\"0.0.0.0:5349\"]\n[tls]\n";
+    let pair = "{ certificate = \"a.pem\", private-key = \"a.key\" }";
+    assert_eq!(problems(&format!("{listen}certificates = [{pair}]")), "");
+    assert_eq!(
+        problems(&format!("{listen}certificates = [\n{pair},\n{pair}]")),
+        "floe.toml:6: tls.certificates: a.pem is listed twice; remove one"
+    );
+    assert_eq!(
+        problems(&format!("{listen}certificates = [{{ certificate = \"\", private-key = \"a.key\" }}]")),
+        "floe.toml:4: tls.certificates: has an empty path; give the files of certificate and private-key"
+    );
+    let same_port = "[listen]\ntls = [\"127.0.0.1:443\"]\n[admin]\nlisten = \"127.0.0.1:443\"";
+    assert!(
+        problems(same_port).contains("admin.listen: 127.0.0.1:443 is taken by 127.0.0.1:443 of listen.tls")
+    );
+}
+
+#[test]
+fn balancers_are_named_one_by_one() {
+    assert_eq!(problems("[listen]\nproxy-protocol-from = [\"10.0.0.0/8\", \"2001:db8::1\"]"), "");
+    assert_eq!(
+        problems("[listen]\nproxy-protocol-from = [\"0.0.0.0/0\"]"),
+        "warning: floe.toml:2: listen.proxy-protocol-from: 0.0.0.0/0 lets anyone say any address; \
+         write those of your balancers"
+    );
+    assert_eq!(
+        problems("[listen]\nproxy-protocol-from = [\"10.1.0.0/8\"]\ntcp = []"),
+        "warning: floe.toml:2: listen.proxy-protocol-from: 10.1.0.0/8 covers all of 10.0.0.0/8; \
+         write that, or the address alone\n\
+         warning: floe.toml:2: listen.proxy-protocol-from: is of no use without listen.tcp and listen.tls"
     );
 }
 

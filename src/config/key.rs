@@ -77,8 +77,18 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("drain-timeout", Kind::Number, "a whole number of seconds, as 60"),
     Key::new("listen.udp", Kind::List, ADDRESSES),
     Key::new("listen.tcp", Kind::List, ADDRESSES),
+    Key::new("listen.tls", Kind::List, ADDRESSES),
+    Key::new("listen.proxy-protocol-from", Kind::List, PREFIXES),
     Key::new("listen.shards", Kind::Number, "a number from 0 (one per core) to 254"),
     Key::new("listen.socket-buffer", Kind::Number, "a whole number of bytes, as 4194304"),
+    Key::new("tls.certificate", Kind::Text, "a path, or \"\" for none"),
+    Key::new("tls.private-key", Kind::Text, "a path, or \"\" for none"),
+    Key::new(
+        "tls.certificates",
+        Kind::List,
+        "a list of pairs of files, each as { certificate = \"…\", private-key = \"…\" }",
+    )
+    .fields(&["certificate", "private-key"]),
     Key::new("relay.addresses", Kind::List, IPS),
     Key::new("relay.external-addresses", Kind::List, IPS),
     Key::new("relay.ports", Kind::Text, "first and last port, as \"49152-65535\""),

@@ -91,7 +91,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, Invalid> {
     }
     if let Some(config) = &mut config {
         check::check(config, &given, &mut report);
-        for prefix in config.peers.allow.iter_mut().chain(&mut config.peers.deny) {
+        let balancers = &mut config.listen.proxy_protocol_from;
+        for prefix in config.peers.allow.iter_mut().chain(&mut config.peers.deny).chain(balancers) {
             *prefix = prefix.trunc();
         }
     }

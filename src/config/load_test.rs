@@ -23,8 +23,8 @@ fn a_misspelt_key_is_named_with_its_line_and_the_nearest_one() {
     assert_eq!(problems("reaml = \"a\""), "floe.toml:1: reaml: unknown key; did you mean realm?");
     assert_eq!(problems("[lisen]\nudp = []"), "floe.toml:1: lisen: unknown section; did you mean [listen]?");
     assert_eq!(
-        problems("[tls]\ncertificate = \"\""),
-        "floe.toml:1: tls: unknown section; `floe config show` lists them all"
+        problems("[quic]\ncertificate = \"\""),
+        "floe.toml:1: quic: unknown section; `floe config show` lists them all"
     );
     assert_eq!(
         problems("relay.mobility = true"),

@@ -20,7 +20,8 @@ pub mod urls;
 pub use layer::{FILE_VARIABLE, Flag, Sources};
 pub use load::{Effective, Loaded, load};
 pub use model::{
-    Admin, ApiKey, Auth, Config, Limits, Listen, Log, LogFormat, Peers, PortRange, Relay, SharedSecret,
+    Admin, ApiKey, Auth, CertificatePair, Config, Limits, Listen, Log, LogFormat, Peers, PortRange, Relay,
+    SharedSecret, Tls,
 };
 pub use problem::{Invalid, Origin, Problem, Severity};
 pub use secret::Secret;

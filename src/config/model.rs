@@ -28,6 +28,8 @@ pub struct Config {
     pub drain_timeout: u32,
     /// Where clients come in.
     pub listen: Listen,
+    /// What clients over TLS are shown.
+    pub tls: Tls,
     /// Where peers come in.
     pub relay: Relay,
     /// Who may allocate.
@@ -51,6 +53,7 @@ impl Default for Config {
             state_directory: PathBuf::new(),
             drain_timeout: 60,
             listen: Listen::default(),
+            tls: Tls::default(),
             relay: Relay::default(),
             auth: Auth::default(),
             peers: Peers::default(),
@@ -70,6 +73,11 @@ pub struct Listen {
     pub udp: Vec<SocketAddr>,
     /// TCP listeners; port 0 is any free one.
     pub tcp: Vec<SocketAddr>,
+    /// TLS listeners; an address that `tcp` has too serves both.
+    pub tls: Vec<SocketAddr>,
+    /// Balancers whose PROXY header is believed, and required, over TCP and TLS.
+    #[serde(deserialize_with = "prefixes")]
+    pub proxy_protocol_from: Vec<IpNet>,
     /// Threads that serve; 0 is one per usable core. At most 254.
     pub shards: u8,
     /// Bytes asked of the kernel for each socket's send and receive buffer.
@@ -82,7 +90,47 @@ impl Default for Listen {
             SocketAddr::from((Ipv4Addr::UNSPECIFIED, TURN_PORT)),
             SocketAddr::from((Ipv6Addr::UNSPECIFIED, TURN_PORT)),
         ];
-        Self { udp: everywhere.clone(), tcp: everywhere, shards: 0, socket_buffer: 4 << 20 }
+        Self {
+            udp: everywhere.clone(),
+            tcp: everywhere,
+            tls: Vec::new(),
+            proxy_protocol_from: Vec::new(),
+            shards: 0,
+            socket_buffer: 4 << 20,
+        }
+    }
+}
+
+/// `[tls]`
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Tls {
+    /// File of the certificate and its chain, PEM; empty: none.
+    pub certificate: PathBuf,
+    /// File of its private key, PEM.
+    pub private_key: PathBuf,
+    /// More of them, for clients that ask for a name in them.
+    pub certificates: Vec<CertificatePair>,
+}
+
+/// One of `tls.certificates`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CertificatePair {
+    /// As [`Tls::certificate`].
+    pub certificate: PathBuf,
+    /// As [`Tls::private_key`].
+    pub private_key: PathBuf,
+}
+
+impl Tls {
+    /// Every pair, the default one first: that of `certificate`, else the first
+    /// of `certificates`.
+    pub fn pairs(&self) -> Vec<CertificatePair> {
+        let own =
+            CertificatePair { certificate: self.certificate.clone(), private_key: self.private_key.clone() };
+        let own = Some(own).filter(|own| !own.certificate.as_os_str().is_empty());
+        own.into_iter().chain(self.certificates.iter().cloned()).collect()
     }
 }
 

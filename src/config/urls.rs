@@ -5,16 +5,22 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::relay::Transport;
 
-/// `stun:` and `turn:` URLs, each once: STUN first, then TURN over UDP, then
-/// over TCP. A listener on every address is named by the advertised address of
+/// `stun:`, `turn:` and `turns:` URLs, each once: STUN first, then TURN over
+/// UDP, over TCP and over TLS. A listener on every address is named by the advertised address of
 /// each relay of its family, one on an address behind NAT by the external one.
 ///
 /// `listeners` are those that are open, with their real ports; `relays` are
-/// `(local, advertised)` pairs.
-pub fn urls(listeners: &[(Transport, SocketAddr)], relays: &[(IpAddr, IpAddr)]) -> Vec<String> {
+/// `(local, advertised)` pairs; `name` is that in the certificate, without which
+/// clients would not believe it.
+pub fn urls(
+    listeners: &[(Transport, SocketAddr)],
+    relays: &[(IpAddr, IpAddr)],
+    name: Option<&str>,
+) -> Vec<String> {
     let mut stun = Vec::new();
     let mut udp = Vec::new();
     let mut tcp = Vec::new();
+    let mut tls = Vec::new();
     for &(transport, address) in listeners {
         for host in hosts(address.ip(), relays) {
             let host = SocketAddr::new(host, address.port());
@@ -24,11 +30,17 @@ pub fn urls(listeners: &[(Transport, SocketAddr)], relays: &[(IpAddr, IpAddr)]) 
                     push_once(&mut udp, format!("turn:{host}?transport=udp"));
                 }
                 Transport::Tcp => push_once(&mut tcp, format!("turn:{host}?transport=tcp")),
+                Transport::Tls => {
+                    let named = name.map(|name| format!("{name}:{}", host.port()));
+                    let host = named.unwrap_or_else(|| host.to_string());
+                    push_once(&mut tls, format!("turns:{host}?transport=tcp"));
+                }
             }
         }
     }
     stun.append(&mut udp);
     stun.append(&mut tcp);
+    stun.append(&mut tls);
     stun
 }
 
@@ -68,7 +80,7 @@ mod tests {
         ];
         let relays = [(ip("10.0.0.5"), ip("203.0.113.7")), (ip("2001:db8::5"), ip("2001:db8::5"))];
         assert_eq!(
-            urls(&listeners, &relays),
+            urls(&listeners, &relays, None),
             [
                 "stun:203.0.113.7:3478",
                 "stun:[2001:db8::5]:3478",
@@ -80,12 +92,25 @@ mod tests {
     }
 
     #[test]
+    fn tls_is_named_as_its_certificate_is() {
+        let listeners = [(Transport::Tls, socket("0.0.0.0:5349")), (Transport::Tls, socket("[::]:5349"))];
+        let relays = [(ip("203.0.113.7"), ip("203.0.113.7")), (ip("2001:db8::5"), ip("2001:db8::5"))];
+        let named = urls(&listeners, &relays, Some("turn.example.org"));
+        assert_eq!(named, ["turns:turn.example.org:5349?transport=tcp"]);
+        let unnamed = urls(&listeners, &relays, None);
+        assert_eq!(
+            unnamed,
+            ["turns:203.0.113.7:5349?transport=tcp", "turns:[2001:db8::5]:5349?transport=tcp"]
+        );
+    }
+
+    #[test]
     fn a_listener_on_one_address_is_named_by_it_or_by_its_external_one() {
         let listeners =
             [(Transport::Udp, socket("10.0.0.5:4000")), (Transport::Udp, socket("127.0.0.1:4000"))];
         let relays = [(ip("10.0.0.5"), ip("203.0.113.7"))];
         assert_eq!(
-            urls(&listeners, &relays),
+            urls(&listeners, &relays, None),
             [
                 "stun:203.0.113.7:4000",
                 "stun:127.0.0.1:4000",

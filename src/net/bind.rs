@@ -36,7 +36,7 @@ pub enum BindError {
     /// An address that can't be had.
     #[error("{key}: {} {cause}", Shown(*address))]
     Address {
-        /// `listen.udp`, `listen.tcp` or `relay.addresses`.
+        /// `listen.udp`, `listen.tcp`, `listen.tls` or `relay.addresses`.
         key: &'static str,
         /// As configured; port 0 when the key has none.
         address: SocketAddr,
@@ -44,7 +44,7 @@ pub enum BindError {
         cause: Cause,
     },
     /// No listener at all is configured or possible.
-    #[error("listen.udp, listen.tcp: no address to listen on; give at least one")]
+    #[error("listen.udp, listen.tcp, listen.tls: no address to listen on; give at least one")]
     NoListener,
     /// The system refuses something else a server needs.
     #[error("cannot {what}: {source}")]
@@ -138,20 +138,51 @@ pub(super) fn open(
     };
     let udp = prove("listen.udp", udp, |address| open_udp(address, false).map(drop))?;
     let tcp = prove("listen.tcp", tcp, |address| bind_tcp(address, false).map(drop))?;
-    if udp.is_empty() && tcp.is_empty() {
-        return Err(BindError::NoListener);
-    }
     let mut sockets = Vec::new();
     sockets.resize_with(shards, Sockets::default);
-    for &proven in &udp {
+    for &(proven, ()) in &udp {
         let opened = open_for_all("listen.udp", proven, shards, open_udp, udp::Socket::local_addr)?;
         sockets.iter_mut().zip(opened).for_each(|(shard, socket)| shard.udp.push(socket));
     }
-    for &proven in &tcp {
+    for &(proven, ()) in &tcp {
         let opened = open_for_all("listen.tcp", proven, shards, listen_tcp, TcpListener::local_addr)?;
         sockets.iter_mut().zip(opened).for_each(|(shard, listener)| shard.tcp.push(listener));
     }
     Ok(sockets)
+}
+
+/// A listener of the whole server, whose connections go to shards later.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub listener: TcpListener,
+    /// Bare TCP comes in.
+    pub plain: bool,
+    /// TLS comes in.
+    pub tls: bool,
+}
+
+/// Opens the doors of `tls`, and takes out of `tcp` what comes in by a door too:
+/// addresses that both lists have, and all when there are balancers (`proxied`).
+/// Port 0 is another port in each list.
+pub(super) fn open_doors(
+    tcp: &mut Vec<Listener>,
+    tls: &[Listener],
+    proxied: bool,
+) -> Result<Vec<Door>, BindError> {
+    let shared = |address: SocketAddr, list: &[Listener]| {
+        address.port() != 0 && list.iter().any(|other| other.address == address)
+    };
+    let mut doors = Vec::new();
+    for (address, listener) in prove("listen.tls", tls, listen_alone)? {
+        doors.push(Door { listener, plain: shared(address, tcp), tls: true });
+    }
+    tcp.retain(|listener| !shared(listener.address, tls));
+    if proxied {
+        for (_, listener) in prove("listen.tcp", &std::mem::take(tcp), listen_alone)? {
+            doors.push(Door { listener, plain: true, tls: false });
+        }
+    }
+    Ok(doors)
 }
 
 /// Proves that relays can be bound to each address.
@@ -167,13 +198,13 @@ pub(super) fn prove_relay_addresses(addresses: impl Iterator<Item = IpAddr>) -> 
     Ok(())
 }
 
-/// Binds each address once, alone, and lets it go again. Leaves out what is not
-/// required and of a family the host lacks.
-fn prove(
+/// Binds each address once, alone. Leaves out what is not required and of a
+/// family the host lacks.
+fn prove<S>(
     key: &'static str,
     listeners: &[Listener],
-    bind_alone: impl Fn(SocketAddr) -> io::Result<()>,
-) -> Result<Vec<SocketAddr>, BindError> {
+    bind_alone: impl Fn(SocketAddr) -> io::Result<S>,
+) -> Result<Vec<(SocketAddr, S)>, BindError> {
     let mut proven = Vec::with_capacity(listeners.len());
     for (at, listener) in listeners.iter().enumerate() {
         let address = listener.address;
@@ -181,7 +212,7 @@ fn prove(
             return Err(BindError::Address { key, address, cause: Cause::Repeated });
         }
         match bind_alone(address) {
-            Ok(()) => proven.push(address),
+            Ok(socket) => proven.push((address, socket)),
             Err(error) => match Cause::from(error) {
                 Cause::NoFamily | Cause::NotLocal if !listener.required => {
                     tracing::warn!(key, %address, "this host lacks the address family: not listening there");
@@ -240,6 +271,13 @@ fn listen_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> 
     if reuse_port {
         socket.listen(BACKLOG)?;
     }
+    Ok(socket.into())
+}
+
+/// For a listener of the whole server: its bind is the proof.
+fn listen_alone(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = bind_tcp(address, false)?;
+    socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 

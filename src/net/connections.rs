@@ -6,10 +6,9 @@ use std::io;
 use std::rc::Rc;
 
 use slab::Slab;
-use socket2::SockRef;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use super::stream::Stream;
 use crate::relay::{ClientPath, FiveTuple, Instant, Link};
 
 /// Relayed bytes that may wait for a client; what does not fit is dropped.
@@ -67,7 +66,7 @@ pub(super) enum Tenure {
 /// One open connection.
 #[derive(Debug)]
 struct Connection {
-    stream: Rc<TcpStream>,
+    stream: Rc<Stream>,
     /// Wakes the connection's task: something waits to be written, or it is to
     /// close.
     wake: Rc<Notify>,
@@ -93,15 +92,17 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// Takes in a connection; `None` when there is no number left for it.
+    /// Takes in a connection; `None` when there is no number left for it, or when
+    /// another has its 5-tuple. Only a balancer can say so; then its client must
+    /// have left the other, which is closed.
     pub(super) fn insert(
         &mut self,
-        stream: Rc<TcpStream>,
+        stream: Rc<Stream>,
         wake: Rc<Notify>,
         five_tuple: FiveTuple,
     ) -> Option<ClientPath> {
         // A buffer of the system's own choice does as well.
-        let _ = SockRef::from(&*stream).set_send_buffer_size(STRANGERS_SEND_BUFFER);
+        let _ = stream.set_send_buffer(STRANGERS_SEND_BUFFER);
         let slot = Slot(u32::try_from(self.open.vacant_key()).ok().filter(|n| n & CONNECTION == 0)?);
         self.open.insert(Connection {
             stream,
@@ -144,7 +145,7 @@ impl Connections {
             connection.tenure = tenure;
             if tenure == Tenure::Allocated {
                 // It stays as it is where the system won't.
-                let _ = SockRef::from(&*connection.stream).set_send_buffer_size(CLIENTS_SEND_BUFFER);
+                let _ = connection.stream.set_send_buffer(CLIENTS_SEND_BUFFER);
             }
         }
     }
@@ -161,12 +162,14 @@ impl Connections {
 
     /// Whether something waits until the client reads.
     pub(super) fn waiting(&self, slot: Slot) -> bool {
-        self.open.get(slot.index()).is_some_and(|connection| !connection.waiting.is_empty())
+        let waits = |connection: &Connection| !connection.waiting.is_empty() || connection.stream.waiting();
+        self.open.get(slot.index()).is_some_and(waits)
     }
 
     /// How many bytes the client has been given, when more of them wait.
     pub(super) fn progress(&self, slot: Slot) -> Option<u64> {
-        self.open.get(slot.index()).filter(|connection| !connection.waiting.is_empty()).map(|c| c.written)
+        let connection = self.open.get(slot.index()).filter(|_| self.waiting(slot))?;
+        Some(connection.written)
     }
 
     /// Queues a relayed packet; false when the client is too slow for it.
@@ -207,7 +210,7 @@ impl Connections {
         let Some(connection) = self.open.get_mut(slot.index()) else { return };
         let stream = &connection.stream;
         let before = connection.waiting.len();
-        if connection.waiting.write(|bytes| stream.try_write(bytes)).is_err() {
+        if connection.waiting.write(|bytes| stream.write(bytes)).and_then(|()| stream.flush()).is_err() {
             self.close(slot);
             return;
         }

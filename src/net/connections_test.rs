@@ -82,7 +82,7 @@ async fn unread() -> (Connections, Slot, tokio::net::TcpStream) {
         transport: Transport::Tcp,
     };
     let mut connections = Connections::default();
-    let path = connections.insert(Rc::new(stream), Rc::default(), five_tuple).unwrap();
+    let path = connections.insert(Rc::new(Stream::new(stream, None)), Rc::default(), five_tuple).unwrap();
     (connections, Slot::of(path.link).unwrap(), client)
 }
 
@@ -121,6 +121,17 @@ async fn a_closed_connection_is_forgotten() {
     connections.write_all();
     assert!(!connections.control(slot, b"x"));
     assert!(connections.by_client.is_empty() && connections.open.is_empty());
+}
+
+#[tokio::test]
+async fn a_second_connection_of_one_5_tuple_ends_the_first() {
+    let (mut connections, slot, _client) = unread().await;
+    let five_tuple = connections.open[slot.index()].five_tuple;
+    let stream = Rc::clone(&connections.open[slot.index()].stream);
+    assert!(connections.insert(Rc::clone(&stream), Rc::default(), five_tuple).is_none());
+    assert!(connections.closing(slot));
+    connections.remove(slot);
+    assert!(connections.insert(stream, Rc::default(), five_tuple).is_some());
 }
 
 #[test]

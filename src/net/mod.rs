@@ -4,28 +4,37 @@
 //! [`Engine`](crate::relay::Engine), and the route that comes out says where its
 //! bytes go. Called by `server`; `admin` reads its counters.
 //!
+//! TCP connections that begin with TLS or a PROXY header come in by `entrance`,
+//! on the runtime that the server was started from.
+//!
 //! A packet's way: `udp` receives a batch, `listener` (or `relays`, or `tcp`)
 //! hands each packet to the engine, `shard` sends what the routes say.
 
 mod bind;
+mod certificates;
 mod clock;
 mod connections;
 pub mod discover;
+mod entrance;
 mod inbox;
 mod limit;
 mod listener;
+mod proxy;
 mod random;
 mod relays;
 mod ring;
 mod seldom;
 mod server;
 mod shard;
+mod stream;
 mod tcp;
 mod thread;
+mod tls;
 pub mod udp;
 
 pub use bind::{BindError, Cause, Listener};
+pub use certificates::{CertificateError, CertificateFiles, Certificates, Fault, provider};
 pub use clock::Clock;
 pub use random::OsRandom;
 pub use seldom::Seldom;
-pub use server::{Handle, PeerPolicyOf, Plan, Running, Server, ShardFailed, usable_cores};
+pub use server::{Admissions, Handle, PeerPolicyOf, Plan, Running, Server, ShardFailed, usable_cores};

@@ -6,17 +6,23 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 
+use ipnet::IpNet;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
 
-use super::bind::{self, BindError, Listener, Sockets};
+use super::bind::{self, BindError, Door, Listener, Sockets};
+use super::certificates::Certificates;
 use super::clock::Clock;
+use super::entrance::{self, Entrance, Tally};
 use super::limit::ConnectionLimit;
 use super::random::OsRandom;
 use super::ring;
 use super::shard::Neighbour;
 use super::thread::{self, Command, Parts};
+use super::tls;
 use crate::relay::counters::Counters;
 use crate::relay::ports::RelayPool;
 use crate::relay::world::{Bandwidth, PeerPolicy, Quota, Throttle, Users};
@@ -40,6 +46,12 @@ pub struct Plan {
     pub udp: Vec<Listener>,
     /// `listen.tcp`
     pub tcp: Vec<Listener>,
+    /// `listen.tls`; with certificates only.
+    pub tls: Vec<Listener>,
+    /// `[tls]`
+    pub certificates: Option<Arc<Certificates>>,
+    /// `listen.proxy-protocol-from`
+    pub balancers: Vec<IpNet>,
     /// `listen.shards`: 0 is one per usable core; at most 254.
     pub shards: usize,
     /// `listen.socket-buffer`: bytes asked for, each way.
@@ -74,8 +86,9 @@ pub type PeerPolicyOf = Box<dyn FnOnce(&[(Transport, SocketAddr)]) -> Arc<dyn Pe
 
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { udp, tcp, shards, .. } = self;
-        f.debug_struct("Plan").field("udp", udp).field("tcp", tcp).field("shards", shards).finish()
+        let Self { udp, tcp, tls, shards, .. } = self;
+        let mut plan = f.debug_struct("Plan");
+        plan.field("udp", udp).field("tcp", tcp).field("tls", tls).field("shards", shards).finish()
     }
 }
 
@@ -89,31 +102,52 @@ pub fn usable_cores() -> usize {
 pub struct Server {
     handle: Handle,
     parts: Vec<Parts>,
+    doors: Vec<Door>,
+    entrance: Arc<Entrance>,
+    certificates: Option<Arc<Certificates>>,
 }
 
 impl Server {
     /// Opens everything.
-    pub fn bind(plan: Plan) -> Result<Self, BindError> {
+    pub fn bind(mut plan: Plan) -> Result<Self, BindError> {
         let shards = if plan.shards == 0 { usable_cores() } else { plan.shards }.clamp(1, MAX_SHARDS);
         bind::prove_relay_addresses(plan.pool.usage().map(|(local, ..)| local))?;
+        let doors = bind::open_doors(&mut plan.tcp, &plan.tls, !plan.balancers.is_empty())?;
         let sockets = bind::open(&plan.udp, &plan.tcp, shards, plan.socket_buffer)?;
         let system = |what| move |source| BindError::System { what, source };
         let clock = Clock::start();
         let limit = Arc::new(ConnectionLimit::new(plan.connections_per_address, plan.connections));
-        let listeners = listeners(&sockets).map_err(system("read the address of a socket"))?;
+        let listeners = listeners(&sockets, &doors).map_err(system("read the address of a socket"))?;
+        if listeners.is_empty() {
+            return Err(BindError::NoListener);
+        }
+        let acceptor = plan.certificates.clone().map(tls::acceptor).transpose();
+        let acceptor = acceptor
+            .map_err(|error| BindError::System { what: "prepare TLS", source: io::Error::other(error) })?;
+        let tally = Arc::new(Tally::default());
+        let mut entries = Vec::with_capacity(shards);
         let buffers = sockets.first().and_then(|shard| shard.udp.first()).map(|socket| socket.buffers());
         let buffers = buffers.transpose().map_err(system("read the buffer size of a socket"))?;
         let peers = (plan.peers)(&listeners);
         let mut settings = plan.settings;
         settings.nat_discovery =
             plan.nat_discovery.iter().filter_map(|set| points(set, &listeners)).collect();
-        let mut handle = Inner { clock, listeners, buffers, counters: Vec::new(), commands: Vec::new() };
+        let mut handle = Inner {
+            clock,
+            listeners,
+            buffers,
+            counters: Vec::new(),
+            tally: Arc::clone(&tally),
+            commands: Vec::new(),
+        };
         let mut parts = Vec::with_capacity(shards);
         for (id, (sockets, crossing)) in (0u8..).zip(sockets.into_iter().zip(crossings(shards))) {
             let counters = Arc::new(Counters::default());
             let (commands, receiver) = mpsc::channel(COMMANDS);
             handle.counters.push(Arc::clone(&counters));
             handle.commands.push(commands);
+            let (entry, entered) = mpsc::channel(entrance::WAITING);
+            entries.push(entry);
             let random = OsRandom::new().map_err(system("get random bytes"))?;
             let world = World {
                 users: Arc::clone(&plan.users),
@@ -133,13 +167,15 @@ impl Server {
                 settings: settings.clone(),
                 world,
                 limit: Arc::clone(&limit),
+                entered,
                 neighbours: crossing.neighbours,
                 rings: crossing.rings,
                 wake: crossing.wake,
                 commands: receiver,
             });
         }
-        Ok(Self { handle: Handle(Arc::new(handle)), parts })
+        let entrance = Entrance::new(acceptor, plan.balancers, limit, tally, entries);
+        Ok(Self { handle: Handle(Arc::new(handle)), parts, doors, entrance, certificates: plan.certificates })
     }
 
     /// For whoever watches the server; good before it is started.
@@ -147,8 +183,9 @@ impl Server {
         self.handle.clone()
     }
 
-    /// Starts one thread per shard. An error when the system gives no thread;
-    /// those started before it end by themselves.
+    /// Starts one thread per shard, and on the current tokio runtime what TLS
+    /// and balancers ask for; without those, none is needed. An error when the
+    /// system gives no thread; those started before it end by themselves.
     pub fn start(self) -> io::Result<Running> {
         let (report, ended) = mpsc::unbounded_channel();
         let mut threads = Vec::with_capacity(self.parts.len());
@@ -168,7 +205,14 @@ impl Server {
                 let _ = report.send(result);
             })?);
         }
-        Ok(Running { handle: self.handle, threads, ended })
+        let mut side = JoinSet::new();
+        for door in self.doors {
+            side.spawn(Arc::clone(&self.entrance).serve(door));
+        }
+        if let Some(certificates) = self.certificates {
+            side.spawn(certificates.watch());
+        }
+        Ok(Running { handle: self.handle, threads, ended, _side: side })
     }
 }
 
@@ -184,6 +228,8 @@ pub struct Running {
     handle: Handle,
     threads: Vec<JoinHandle<()>>,
     ended: mpsc::UnboundedReceiver<Result<(), ShardFailed>>,
+    /// Tasks of another runtime than the shards'; aborted when this is dropped.
+    _side: JoinSet<()>,
 }
 
 /// A shard ended without being told to. The clients of that shard are cut off,
@@ -218,6 +264,17 @@ impl Running {
     }
 }
 
+/// Connections under TLS and from balancers, before a shard has them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Admissions {
+    /// TLS handshakes done.
+    pub handshakes: u64,
+    /// TLS handshakes that failed.
+    pub handshakes_failed: u64,
+    /// Closed at a limit or deadline, or for what they began with.
+    pub refused: u64,
+}
+
 /// Watches and steers a server, from any thread or runtime.
 #[derive(Clone)]
 pub struct Handle(Arc<Inner>);
@@ -227,6 +284,7 @@ struct Inner {
     listeners: Vec<(Transport, SocketAddr)>,
     buffers: Option<(usize, usize)>,
     counters: Vec<Arc<Counters>>,
+    tally: Arc<Tally>,
     commands: Vec<mpsc::Sender<Command>>,
 }
 
@@ -245,6 +303,16 @@ impl Handle {
     /// The counters of each shard.
     pub fn counters(&self) -> &[Arc<Counters>] {
         &self.0.counters
+    }
+
+    /// What came of connections before they were a shard's.
+    pub fn admissions(&self) -> Admissions {
+        let Tally { handshakes, handshakes_failed, refused } = &*self.0.tally;
+        Admissions {
+            handshakes: handshakes.load(Relaxed),
+            handshakes_failed: handshakes_failed.load(Relaxed),
+            refused: refused.load(Relaxed),
+        }
     }
 
     /// The clock of all shards, to compare their instants with.
@@ -336,11 +404,23 @@ fn crossings(shards: usize) -> Vec<Crossing> {
 }
 
 /// The actual addresses, those of the first shard standing for all.
-fn listeners(sockets: &[Sockets]) -> io::Result<Vec<(Transport, SocketAddr)>> {
-    let Some(first) = sockets.first() else { return Ok(Vec::new()) };
-    let udp = first.udp.iter().map(|socket| Ok((Transport::Udp, socket.local_addr()?)));
-    let tcp = first.tcp.iter().map(|listener| Ok((Transport::Tcp, listener.local_addr()?)));
-    udp.chain(tcp).collect()
+fn listeners(sockets: &[Sockets], doors: &[Door]) -> io::Result<Vec<(Transport, SocketAddr)>> {
+    let mut listeners = Vec::new();
+    if let Some(first) = sockets.first() {
+        for socket in &first.udp {
+            listeners.push((Transport::Udp, socket.local_addr()?));
+        }
+        for listener in &first.tcp {
+            listeners.push((Transport::Tcp, listener.local_addr()?));
+        }
+    }
+    for door in doors.iter().filter(|door| door.plain) {
+        listeners.push((Transport::Tcp, door.listener.local_addr()?));
+    }
+    for door in doors.iter().filter(|door| door.tls) {
+        listeners.push((Transport::Tls, door.listener.local_addr()?));
+    }
+    Ok(listeners)
 }
 
 /// The links of a set of UDP listeners; `None` when one is not there. A link is

@@ -1,9 +1,8 @@
-//! Clients over TCP: the accept task of a listener, and one task for each
-//! connection, which reads frames into the engine and keeps the deadlines. What
+//! Clients over TCP, bare or under TLS: the accept task of a listener, and one
+//! task for each connection, which reads frames into the engine and keeps the deadlines. What
 //! is written goes through `connections`.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,11 +11,13 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::select;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use super::connections::{Slot, Tenure};
+use super::entrance::Entered;
 use super::limit::{ConnectionLimit, Permit};
 use super::seldom::Seldom;
+use super::stream::{Left, READ_ROOM, Stream};
 use super::thread::{Common, Tasks};
 use super::udp::BATCH;
 use crate::relay::{ClientAddr, ClientPath, DropReason, FiveTuple, Instant, ServerAddr, Transport};
@@ -31,6 +32,9 @@ const MAX_FRAME_BEFORE: usize = 16 * 1024;
 /// Read at once; one buffer serves all connections of a shard. Larger than a
 /// frame and its padding, so that a part of one always leaves room to read.
 pub(super) const READ_BUFFER: usize = 128 * 1024;
+
+// A part of a frame leaves room for whatever TLS brings out at once.
+const _: () = assert!(READ_BUFFER - MAX_FRAME.next_multiple_of(4) >= READ_ROOM);
 
 /// Read before other tasks get their turn: enough to be quick, little enough
 /// that many connections with many small frames hold nobody up. A stranger's
@@ -76,7 +80,18 @@ pub(super) async fn accept(
     loop {
         match listener.accept().await {
             Ok((stream, client)) => match limit.enter(client.ip()) {
-                Some(permit) => admit(&common, stream, client, permit, &tasks),
+                Some(permit) => {
+                    // Either fails only on a connection that is closed already.
+                    let (Ok(server), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else {
+                        continue;
+                    };
+                    let five_tuple = FiveTuple {
+                        client: ClientAddr::new(client),
+                        server: ServerAddr::new(server),
+                        transport: Transport::Tcp,
+                    };
+                    admit(&common, Stream::new(stream, None), five_tuple, permit, &tasks);
+                }
                 None => common.shard.borrow().counters.connections_refused.add(1),
             },
             // That connection alone is gone.
@@ -91,16 +106,28 @@ pub(super) async fn accept(
     }
 }
 
-fn admit(common: &Rc<Common>, stream: TcpStream, client: SocketAddr, permit: Permit, tasks: &Tasks) {
-    // Either fails only on a connection that is closed already.
-    let (Ok(server), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else { return };
+/// Takes in what the entrance hands over.
+pub(super) async fn take_in(
+    common: Rc<Common>,
+    mut entered: mpsc::Receiver<Entered>,
+    tasks: Tasks,
+) -> io::Result<()> {
+    while let Some(Entered { socket, session, client, server, permit }) = entered.recv().await {
+        let five_tuple = FiveTuple {
+            client: ClientAddr::new(client),
+            server: ServerAddr::new(server),
+            transport: if session.is_some() { Transport::Tls } else { Transport::Tcp },
+        };
+        // The kernel is short of memory: that connection alone is lost.
+        let Ok(socket) = TcpStream::from_std(socket) else { continue };
+        admit(&common, Stream::new(socket, session), five_tuple, permit, &tasks);
+    }
+    Ok(())
+}
+
+fn admit(common: &Rc<Common>, stream: Stream, five_tuple: FiveTuple, permit: Permit, tasks: &Tasks) {
     let stream = Rc::new(stream);
     let wake = Rc::new(Notify::new());
-    let five_tuple = FiveTuple {
-        client: ClientAddr::new(client),
-        server: ServerAddr::new(server),
-        transport: Transport::Tcp,
-    };
     let shard = &mut *common.shard.borrow_mut();
     // A client that comes back from the same port after a reset can be faster
     // than the task of its old connection, which is over in any case: a 5-tuple
@@ -124,7 +151,7 @@ fn admit(common: &Rc<Common>, stream: TcpStream, client: SocketAddr, permit: Per
 
 /// What the task of one connection owns.
 struct Connection {
-    stream: Rc<TcpStream>,
+    stream: Rc<Stream>,
     path: ClientPath,
     slot: Slot,
     /// The part of a frame that has come so far.
@@ -147,6 +174,7 @@ impl Connection {
     /// Serves the connection until it is over, then forgets it.
     async fn serve(mut self, common: &Common, wake: &Notify) {
         let stream = Rc::clone(&self.stream);
+        stream.known().await;
         let clock = common.shard.borrow().clock;
         let mut look = pin!(tokio::time::sleep_until(clock.tokio(clock.instant() + FIRST_MESSAGE)));
         loop {
@@ -196,6 +224,7 @@ impl Connection {
             }
         }
         let shard = &mut *common.shard.borrow_mut();
+        self.stream.close();
         shard.connections.remove(self.slot);
         shard.counters.connections.sub(1);
         let now = shard.clock.now();
@@ -223,36 +252,28 @@ impl Connection {
 
     fn read(&mut self, common: &Common) -> Turn {
         let buffer = &mut **common.stream.borrow_mut();
-        let room = match common.shard.borrow().connections.tenure(self.slot) {
+        let records = &mut **common.records.borrow_mut();
+        let share = match common.shard.borrow().connections.tenure(self.slot) {
             Tenure::Allocated => READ_A_TURN,
             Tenure::New | Tenure::Released(_) => STRANGERS_READ_A_TURN,
         };
         let kept = self.partial.len();
-        match self.stream.try_read(&mut buffer[kept..kept + room]) {
-            Ok(0) => Turn::Over,
-            Ok(count) => {
-                buffer[..kept].copy_from_slice(&self.partial);
-                if !self.take_frames(common, &mut buffer[..kept + count]) {
-                    return Turn::Over;
-                }
-                if count < room {
-                    self.empty();
-                    return Turn::Empty;
-                }
-                Turn::More
+        let (count, left) = match self.stream.read(&mut buffer[kept..], records, share) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Turn::More,
+            Err(_) => return Turn::Over,
+        };
+        if count > 0 {
+            buffer[..kept].copy_from_slice(&self.partial);
+            if !self.take_frames(common, &mut buffer[..kept + count]) {
+                return Turn::Over;
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Turn::Empty,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Turn::More,
-            Err(_) => Turn::Over,
         }
-    }
-
-    /// Tells the runtime that nothing is left to read, which a short read has
-    /// proven: saves the read that would only say so.
-    fn empty(&self) {
-        let _ = self
-            .stream
-            .try_io(Interest::READABLE, || -> io::Result<()> { Err(io::ErrorKind::WouldBlock.into()) });
+        match left {
+            Left::More => Turn::More,
+            Left::Nothing => Turn::Empty,
+            Left::End => Turn::Over,
+        }
     }
 
     /// Hands every whole frame to the engine and keeps the rest. False when the
@@ -276,7 +297,7 @@ impl Connection {
                 }
             };
             self.watch.heard(now.instant);
-            shard.counters.client_in[Transport::Tcp.index()].count(total);
+            shard.counters.client_in[self.path.five_tuple.transport.index()].count(total);
             starts.push(at);
             let effects = shard.client(now, self.path, starts.len() - 1, &mut bytes[at..at + message]);
             at += total;

@@ -18,10 +18,12 @@ use tokio::task::LocalSet;
 use super::bind::Sockets;
 use super::clock::Clock;
 use super::connections::Connections;
+use super::entrance::Entered;
 use super::limit::ConnectionLimit;
 use super::relays::{self, Relays};
 use super::ring::Receiver;
 use super::shard::{Neighbour, Shard, UdpListener, Work};
+use super::stream::RECORDS;
 use super::udp::Received;
 use super::{inbox, listener, tcp};
 use crate::relay::{AllocationSummary, Engine, Settings, ShardId, World};
@@ -54,6 +56,8 @@ pub(super) struct Parts {
     pub settings: Settings,
     pub world: World,
     pub limit: Arc<ConnectionLimit>,
+    /// Connections that the entrance hands over.
+    pub entered: mpsc::Receiver<Entered>,
     pub neighbours: Vec<Option<Neighbour>>,
     /// From every other shard.
     pub rings: Vec<Receiver>,
@@ -69,6 +73,8 @@ pub(super) struct Common {
     pub received: RefCell<Vec<Received>>,
     /// What TCP connections are read into.
     pub stream: RefCell<Box<[u8]>>,
+    /// What TLS records are read into before they are decrypted.
+    pub records: RefCell<Box<[u8; RECORDS]>>,
 }
 
 /// Starts tasks on this shard, and hears of those that fail.
@@ -116,6 +122,7 @@ async fn serve(parts: Parts) -> io::Result<()> {
         settings,
         world,
         limit,
+        entered,
         neighbours,
         rings,
         wake,
@@ -146,6 +153,7 @@ async fn serve(parts: Parts) -> io::Result<()> {
         shard: RefCell::new(shard),
         received: RefCell::new((0..RECEIVE_BATCHES).map(|_| Received::new()).collect()),
         stream: RefCell::new(vec![0; tcp::READ_BUFFER].into_boxed_slice()),
+        records: RefCell::new(Box::new([0; RECORDS])),
     });
     let (failures, failed) = mpsc::channel(1);
     let tasks = Tasks(failures);
@@ -155,6 +163,7 @@ async fn serve(parts: Parts) -> io::Result<()> {
     for listener in sockets.tcp {
         tasks.spawn(tcp::accept(Rc::clone(&common), listener, Arc::clone(&limit), tasks.clone()));
     }
+    tasks.spawn(tcp::take_in(Rc::clone(&common), entered, tasks.clone()));
     tasks.spawn(relays::serve(Rc::clone(&common)));
     tasks.spawn(inbox::serve(Rc::clone(&common), rings, wake));
     tasks.spawn(keep_time(Rc::clone(&common), timer));

@@ -152,15 +152,17 @@ pub enum Transport {
     Udp,
     /// A stream; ChannelData is padded to 4 bytes.
     Tcp,
+    /// TLS over TCP; otherwise as TCP.
+    Tls,
 }
 
 impl Transport {
     /// Every transport, in order; `ALL[t.index()] == t`.
-    pub const ALL: [Self; 2] = [Self::Udp, Self::Tcp];
+    pub const ALL: [Self; 3] = [Self::Udp, Self::Tcp, Self::Tls];
 
     /// Whether messages come out of a byte stream.
     pub const fn is_stream(self) -> bool {
-        matches!(self, Self::Tcp)
+        matches!(self, Self::Tcp | Self::Tls)
     }
 
     /// Its place in [`Transport::ALL`].
@@ -168,11 +170,12 @@ impl Transport {
         self as usize
     }
 
-    /// `udp` or `tcp`, for metrics and logs.
+    /// `udp`, `tcp` or `tls`, for metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
         }
     }
 }

@@ -12,7 +12,7 @@ use std::process::{Output, Stdio};
 
 use serde_json::Value;
 use support::command::floe;
-use support::{ALICE, SECRET, Server};
+use support::{ALICE, Authority, SECRET, Server};
 
 /// `floe pair --json` with these arguments, and the report it gave.
 fn pair(arguments: &[&str]) -> (Output, Value) {
@@ -58,6 +58,25 @@ fn through_a_relay_over_tcp() {
     let server = Server::start(|_| {});
     assert_connected(pair_as_alice(&server, &url(server.tcp(), "tcp"), &[]), &server);
     assert!(server.metric("floe_client_bytes_total", &["tcp"]) > 0.0);
+}
+
+// B-001
+#[test]
+fn through_a_relay_over_tls() {
+    let authority = Authority::new();
+    let server = Server::start(|config| authority.secure(config));
+    let (ca, address) = (authority.ca(), server.all("tls")[0]);
+    let ca = ["--ca", ca.to_str().expect("UTF-8")];
+    let secure = format!("turns:{address}?transport=tcp");
+    assert_connected(pair_as_alice(&server, &secure, &ca), &server);
+    assert!(server.metric("floe_client_bytes_total", &["tls"]) > 0.0);
+    // The same, said by the flag.
+    let flag = [&ca[..], &["--transport", "tls"]].concat();
+    assert_connected(pair_as_alice(&server, &format!("turn:{address}"), &flag), &server);
+    // Who is not believed is not spoken to.
+    let (output, report) = pair_as_alice(&server, &secure, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(report["verdict"].as_str().expect("text").contains("--ca"), "{report:#}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A client of the server: sends what it is told to, byte by byte, and checks
 //! everything that comes back.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -25,11 +25,18 @@ enum Link {
     /// Connected: what doesn't come from the very address that was asked is not
     /// seen (RFC 8489 §6.3.1.2).
     Udp(UdpSocket),
-    Tcp {
-        stream: TcpStream,
+    Stream {
+        stream: Box<dyn ByteStream>,
+        /// What the stream runs on.
+        socket: TcpStream,
         unread: Vec<u8>,
     },
 }
+
+/// TCP, or what runs on it.
+pub trait ByteStream: Read + Write + std::fmt::Debug {}
+
+impl<S: Read + Write + std::fmt::Debug> ByteStream for S {}
 
 impl Client {
     /// On 127.0.0.1, over UDP.
@@ -81,10 +88,18 @@ impl Client {
         Self::over(socket.into())
     }
 
-    fn over(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        stream.set_nodelay(true).expect("TCP_NODELAY");
-        Self { link: Link::Tcp { stream, unread: Vec::new() }, user: None, login: None }
+    /// Over a connection that stands.
+    pub fn over(socket: TcpStream) -> Self {
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        socket.set_nodelay(true).expect("TCP_NODELAY");
+        let stream = socket.try_clone().expect("a second handle");
+        Self::over_stream(stream, socket)
+    }
+
+    /// Over a stream that runs on this connection.
+    pub fn over_stream(stream: impl ByteStream + 'static, socket: TcpStream) -> Self {
+        let link = Link::Stream { stream: Box::new(stream), socket, unread: Vec::new() };
+        Self { link, user: None, login: None }
     }
 
     /// From now on speaks to another address, from the same port, over UDP.
@@ -108,7 +123,7 @@ impl Client {
     pub fn local(&self) -> SocketAddr {
         match &self.link {
             Link::Udp(socket) => socket.local_addr(),
-            Link::Tcp { stream, .. } => stream.local_addr(),
+            Link::Stream { socket, .. } => socket.local_addr(),
         }
         .expect("bound")
     }
@@ -117,7 +132,7 @@ impl Client {
     pub fn mark(&self, tos: u32, ttl: u32) {
         let socket = match &self.link {
             Link::Udp(socket) => socket2::SockRef::from(socket),
-            Link::Tcp { stream, .. } => socket2::SockRef::from(stream),
+            Link::Stream { socket, .. } => socket2::SockRef::from(socket),
         };
         socket.set_tos_v4(tos).expect("IP_TOS");
         socket.set_ttl_v4(ttl).expect("IP_TTL");
@@ -131,7 +146,7 @@ impl Client {
     pub fn send(&mut self, bytes: &[u8]) {
         match &mut self.link {
             Link::Udp(socket) => assert_eq!(socket.send(bytes).expect("sent"), bytes.len()),
-            Link::Tcp { stream, .. } => stream.write_all(bytes).expect("written"),
+            Link::Stream { stream, .. } => stream.write_all(bytes).expect("written"),
         }
     }
 
@@ -145,7 +160,7 @@ impl Client {
                 buffer.truncate(length);
                 buffer
             }
-            Link::Tcp { stream, unread } => loop {
+            Link::Stream { stream, unread, .. } => loop {
                 if let frame::Next::Frame { message, total } = frame::next(unread, usize::MAX) {
                     let mut packet: Vec<u8> = unread.drain(..total).collect();
                     assert!(packet.split_off(message).iter().all(|byte| *byte == 0), "padding is zero");
@@ -161,7 +176,7 @@ impl Client {
 
     /// The server closes the connection and sends nothing before.
     pub fn expect_closed(&mut self) {
-        let Link::Tcp { stream, unread } = &mut self.link else { panic!("UDP has no connection") };
+        let Link::Stream { stream, unread, .. } = &mut self.link else { panic!("UDP has no connection") };
         assert!(unread.is_empty());
         match stream.read(&mut [0; 64]) {
             Ok(0) => {}
@@ -173,7 +188,7 @@ impl Client {
     /// The TCP connection itself.
     pub fn stream(&self) -> &TcpStream {
         match &self.link {
-            Link::Tcp { stream, .. } => stream,
+            Link::Stream { socket, .. } => socket,
             Link::Udp(_) => panic!("UDP has no connection"),
         }
     }

@@ -10,6 +10,7 @@
 // Each test crate takes what it needs of this module.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
+pub mod authority;
 pub mod client;
 pub mod command;
 pub mod config;
@@ -25,6 +26,7 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+pub use authority::Authority;
 pub use client::Client;
 pub use config::{ALICE, BOB, Config, REALM, SECRET};
 pub use login::{Login, Scheme, User};

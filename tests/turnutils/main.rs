@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 
 use support::command::{bound_command, find};
-use support::{ALICE, Config, Server, skip};
+use support::{ALICE, Authority, Config, Server, skip};
 
 /// Messages a client sends to each of its peers.
 const MESSAGES: &str = "5";
@@ -152,6 +152,24 @@ fn tcp_channels() {
 fn tcp_send() {
     let server = Server::start(|_| {});
     relay(server.tcp(), &Echo::at("127.0.0.1"), &["-t", "-s"]);
+}
+
+// B-001 E-031
+#[test]
+fn tls() {
+    let authority = Authority::new();
+    let server = Server::start(|config| {
+        authority.secure(config);
+        legacy_channels(config);
+    });
+    let address = server.all("tls")[0];
+    relay(address, &Echo::at("127.0.0.1"), &["-t", "-S"]);
+    relay(address, &Echo::at("127.0.0.1"), &["-t", "-S", "-l", "171"]);
+    relay(address, &Echo::at("127.0.0.1"), &["-t", "-S", "-s"]);
+    client_to_client(address, &["-t", "-S"]);
+    if find("turnutils_uclient").is_some() {
+        assert!(server.metric("floe_client_bytes_total", &["transport=\"tls\""]) > 0.0);
+    }
 }
 
 // B-160

@@ -97,7 +97,7 @@ pub(super) async fn converse(
     if let Some(failure) = &mut failure {
         if failure.step == Step::Candidates
             && !failure.others_end
-            && let Err(error) = probe(server.endpoint, &server.credentials, ASKING_AGAIN).await
+            && let Err(error) = probe(server.endpoint.clone(), &server.credentials, ASKING_AGAIN).await
         {
             failure.cause = format!("{}: {error}", failure.cause);
         }

@@ -24,6 +24,7 @@ pub mod timeline;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ use self::timeline::{Event, Side, Timeline};
 use crate::client::Credentials;
 use crate::client::adapter::Adapter;
 use crate::client::probe::probe;
-use crate::client::transport::{Endpoint, Transport};
+use crate::client::transport::{Endpoint, Tls, Transport};
 use crate::client::url::ServerUrl;
 
 /// Longest wait for the server's first answers.
@@ -112,6 +113,8 @@ pub struct Options {
     pub server: ServerUrl,
     /// How to speak to it.
     pub transport: Transport,
+    /// Certificate authorities of the server, PEM; `None`: the system's.
+    pub ca: Option<PathBuf>,
     /// Both peers use the same ones.
     pub credentials: Credentials,
     /// Which candidates may be used.
@@ -190,8 +193,8 @@ impl Run {
     /// Finds the server, asks it, and puts the adapter between where needed.
     async fn prepare(&mut self) -> Result<Ready, Failure> {
         let fail = |cause: String| Failure::new(Step::Server, cause);
-        let Options { server, transport, credentials, policy, meeting, admin, timeout } = &self.options;
-        let endpoint = resolve(server, *transport).await.map_err(fail)?;
+        let Options { server, transport, ca, credentials, policy, meeting, admin, timeout } = &self.options;
+        let endpoint = resolve(server, *transport, ca.as_deref()).await.map_err(fail)?;
         let say = |topic, text: String| self.timeline.add(Side::Pair, topic, text);
         say("server", format!("{server} is {endpoint}, policy {policy}"));
 
@@ -200,7 +203,8 @@ impl Run {
             None => None,
         };
         let patience = PROBE_PATIENCE.min(*timeout);
-        let found = probe(endpoint, credentials, patience).await.map_err(|error| fail(error.to_string()))?;
+        let found =
+            probe(endpoint.clone(), credentials, patience).await.map_err(|error| fail(error.to_string()))?;
         let software = found.software.as_deref().unwrap_or("a TURN server");
         let allocates = format!("{software}, realm {:?}, relays from {}", found.realm, found.relayed.ip());
         say("server", format!("asked once, before the peers: {allocates}; it sees {}", found.mapped));
@@ -217,7 +221,7 @@ impl Run {
         let mut nearest = endpoint.address;
         let mut adapter = None;
         if !direct {
-            let started = Adapter::start(endpoint).await;
+            let started = Adapter::start(endpoint.clone()).await;
             let started = started.map_err(|error| fail(format!("the local adapter: {error}")))?;
             let text = format!(
                 "webrtc-rs speaks TURN over UDP/IPv4 only; a local adapter carries every byte to {endpoint}"
@@ -279,7 +283,7 @@ impl Run {
 
     async fn peer(&self, side: Side, signaling: Signaling, ready: &Ready) -> Outcome {
         let server = Server {
-            endpoint: ready.endpoint,
+            endpoint: ready.endpoint.clone(),
             turn_url: ready.turn_url.clone(),
             credentials: self.options.credentials.clone(),
         };
@@ -322,11 +326,12 @@ impl Run {
             own_failures(outcomes).into_iter().map(|o| (o.side, o.findings, o.failure)).collect();
         let checks = checks(&self.told, &self.skipped, &sides);
         let ok = checks.iter().all(|check| matches!(check.status, Status::Ok | Status::NotChecked));
-        let server =
-            endpoint.map_or_else(|| self.options.server.to_string(), |endpoint| endpoint.to_string());
+        let server = endpoint
+            .as_ref()
+            .map_or_else(|| self.options.server.to_string(), |endpoint| endpoint.to_string());
 
         let connected = match (pair, endpoint) {
-            (Some((local, remote)), Some(Endpoint { transport, address })) => {
+            (Some((local, remote)), Some(Endpoint { transport, address, .. })) => {
                 let relayed = [local, remote].contains(&RTCIceCandidateType::Relay);
                 Some(if relayed {
                     format!("connected through relay ({local}/{remote}, {transport} to {address})")
@@ -373,12 +378,16 @@ fn own_failures(mut outcomes: Vec<Outcome>) -> Vec<Outcome> {
 }
 
 /// The server's address; IPv4 first, which webrtc-rs reaches by itself.
-async fn resolve(server: &ServerUrl, transport: Transport) -> Result<Endpoint, String> {
+async fn resolve(server: &ServerUrl, transport: Transport, ca: Option<&Path>) -> Result<Endpoint, String> {
+    let tls = match transport {
+        Transport::Tls => Some(Tls::new(&server.host, ca)?),
+        Transport::Udp | Transport::Tcp => None,
+    };
     let found = tokio::net::lookup_host((server.host.as_str(), server.port)).await;
     let found: Vec<_> = found.map_err(|error| format!("cannot resolve {}: {error}", server.host))?.collect();
     let address = found.iter().find(|address| address.is_ipv4()).or_else(|| found.first());
     let address = address.ok_or_else(|| format!("{} has no address", server.host))?;
-    Ok(Endpoint { transport, address: *address })
+    Ok(Endpoint { transport, address: *address, tls })
 }
 
 #[cfg(test)]

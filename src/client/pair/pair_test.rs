@@ -6,6 +6,7 @@ fn options(port: u16, transport: Transport) -> Options {
     Options {
         server: ServerUrl { host: "127.0.0.1".to_owned(), port, transport: None },
         transport,
+        ca: None,
         credentials: Credentials { username: "u".to_owned(), password: "p".to_owned() },
         policy: Policy::Relay,
         meeting: Meeting::Here,

@@ -44,6 +44,7 @@ fn options(port: u16, policy: Policy, meeting: Meeting) -> Options {
     Options {
         server: ServerUrl { host: "127.0.0.1".to_owned(), port, transport: None },
         transport: Transport::Udp,
+        ca: None,
         credentials: Credentials { username: "u".to_owned(), password: "p".to_owned() },
         policy,
         meeting,

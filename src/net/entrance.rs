@@ -1,0 +1,216 @@
+//! The way in for connections that have something to say before their first
+//! frame: a balancer's PROXY header, a TLS handshake, or, where TCP and TLS
+//! share a port, a first byte that tells them apart. All that is done on the
+//! runtime that the server was started from, so that no handshake delays a
+//! packet; then the connection goes to a shard, to each in turn.
+//!
+//! Listeners for bare TCP alone do not come by here: `tcp` accepts on the shard.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConnection;
+
+use super::bind::Door;
+use super::limit::{ConnectionLimit, Permit};
+use super::proxy::{self, Origin};
+use super::seldom::Seldom;
+
+/// From accept to the end of the handshake, PROXY header and all.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Connections on their way in at once: some 20 KiB each.
+const ON_THE_WAY: usize = 4096;
+
+/// Of those, from one address or IPv6 /64; nobody alone keeps the others out.
+const ON_THE_WAY_PER_SOURCE: u32 = 256;
+
+/// Connections that wait for one shard to take them.
+pub(super) const WAITING: usize = 64;
+
+/// A TLS record with a handshake begins with it (RFC 8446 §5.1), and neither
+/// STUN nor ChannelData does.
+const HANDSHAKE: u8 = 0x16;
+
+/// After a failed accept: nothing gets better at once when descriptors or
+/// memory are short.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// A connection that is ready for its first frame.
+#[derive(Debug)]
+pub(super) struct Entered {
+    pub socket: std::net::TcpStream,
+    /// Under TLS.
+    pub session: Option<ServerConnection>,
+    pub client: SocketAddr,
+    pub server: SocketAddr,
+    pub permit: Permit,
+}
+
+/// What came of those that wanted in; written and read from any thread.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub handshakes: AtomicU64,
+    pub handshakes_failed: AtomicU64,
+    /// At a limit or deadline, or for what they began with.
+    pub refused: AtomicU64,
+}
+
+/// All doors of a server, and what they share.
+pub(super) struct Entrance {
+    /// `None` where no door takes TLS.
+    tls: Option<TlsAcceptor>,
+    /// `listen.proxy-protocol-from`: their header is believed, and required.
+    balancers: Vec<IpNet>,
+    /// Open connections of one client, over all shards.
+    limit: Arc<ConnectionLimit>,
+    on_the_way: Arc<Semaphore>,
+    on_the_way_per_source: Arc<ConnectionLimit>,
+    tally: Arc<Tally>,
+    shards: Vec<mpsc::Sender<Entered>>,
+    /// Whose turn it is.
+    turn: AtomicUsize,
+}
+
+/// Why a connection did not come in.
+#[derive(Debug)]
+enum Refusal {
+    /// It is gone, or nobody is left to take it.
+    Gone,
+    /// At a limit, or for what it began with.
+    Refused,
+    /// Its handshake failed.
+    Handshake(io::Error),
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::InvalidData { Self::Refused } else { Self::Gone }
+    }
+}
+
+impl Entrance {
+    pub(super) fn new(
+        tls: Option<TlsAcceptor>,
+        balancers: Vec<IpNet>,
+        limit: Arc<ConnectionLimit>,
+        tally: Arc<Tally>,
+        shards: Vec<mpsc::Sender<Entered>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            tls,
+            balancers,
+            limit,
+            on_the_way: Arc::new(Semaphore::new(ON_THE_WAY)),
+            on_the_way_per_source: Arc::new(ConnectionLimit::new(ON_THE_WAY_PER_SOURCE, u32::MAX)),
+            tally,
+            shards,
+            turn: AtomicUsize::new(0),
+        })
+    }
+
+    /// Accepts at one door, for as long as it is polled.
+    pub(super) async fn serve(self: Arc<Self>, door: Door) {
+        let Door { listener, plain, tls } = door;
+        let listener = match TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!(target: "floe::net", %error, "a listener can't be served");
+                return;
+            }
+        };
+        let mut complaints = Seldom::default();
+        loop {
+            match listener.accept().await {
+                Ok((stream, from)) => {
+                    let Ok(place) = Arc::clone(&self.on_the_way).try_acquire_owned() else {
+                        self.tally.refused.fetch_add(1, Relaxed);
+                        continue;
+                    };
+                    let entrance = Arc::clone(&self);
+                    tokio::spawn(async move {
+                        entrance.admit(stream, from, (plain, tls)).await;
+                        drop(place);
+                    });
+                }
+                // That connection alone is gone.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    if let Some(unsaid) = complaints.say() {
+                        tracing::warn!(target: "floe::net", %error, unsaid, "cannot accept TCP connections");
+                    }
+                    tokio::time::sleep(BACK_OFF).await;
+                }
+            }
+        }
+    }
+
+    async fn admit(&self, stream: TcpStream, from: SocketAddr, takes: (bool, bool)) {
+        let entered = timeout(PATIENCE, async {
+            let entered = self.prepare(stream, from, takes).await?;
+            let turn = self.turn.fetch_add(1, Relaxed);
+            let shard = self.shards.get(turn % self.shards.len().max(1)).ok_or(Refusal::Gone)?;
+            shard.send(entered).await.map_err(|_| Refusal::Gone)
+        });
+        let refused = match entered.await {
+            Ok(Ok(()) | Err(Refusal::Gone)) => return,
+            Ok(Err(Refusal::Handshake(error))) => {
+                tracing::debug!(target: "floe::net", from = %from, %error, "TLS handshake failed");
+                &self.tally.handshakes_failed
+            }
+            Ok(Err(Refusal::Refused)) | Err(_) => &self.tally.refused,
+        };
+        refused.fetch_add(1, Relaxed);
+    }
+
+    /// Everything before the first frame.
+    async fn prepare(
+        &self,
+        mut stream: TcpStream,
+        from: SocketAddr,
+        (plain, tls): (bool, bool),
+    ) -> Result<Entered, Refusal> {
+        let (mut client, mut server) = (from, stream.local_addr()?);
+        stream.set_nodelay(true)?;
+        if self.balancers.iter().any(|balancer| balancer.contains(&from.ip()))
+            && let Origin::Client { client: told, server: asked } = proxy::read(&mut stream).await?
+        {
+            (client, server) = (told, asked);
+        }
+        let permit = self.limit.enter(client.ip()).ok_or(Refusal::Refused)?;
+        let _place = self.on_the_way_per_source.enter(client.ip()).ok_or(Refusal::Refused)?;
+        let session = match &self.tls {
+            Some(acceptor) if tls => match (first_byte(&stream).await?, plain) {
+                (HANDSHAKE, _) => {
+                    let shaken = acceptor.accept(stream).await.map_err(Refusal::Handshake)?;
+                    self.tally.handshakes.fetch_add(1, Relaxed);
+                    let session;
+                    (stream, session) = shaken.into_inner();
+                    Some(session)
+                }
+                (_, true) => None,
+                // Not even an alert: it would be noise to whoever this is.
+                (_, false) => return Err(Refusal::Refused),
+            },
+            _ => None,
+        };
+        Ok(Entered { socket: stream.into_std()?, session, client, server, permit })
+    }
+}
+
+/// The first byte of a stream, which stays there to be read.
+async fn first_byte(stream: &TcpStream) -> Result<u8, Refusal> {
+    let mut first = [0; 1];
+    match stream.peek(&mut first).await? {
+        0 => Err(Refusal::Gone),
+        _ => Ok(first[0]),
+    }
+}

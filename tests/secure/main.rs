@@ -1,0 +1,16 @@
+//! Ways in over TCP that begin with more than a first frame: TLS, and balancers
+//! that speak the PROXY protocol.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod alpn;
+mod certificates;
+mod one_port;
+mod proxy_header;
+mod proxy_trust;
+mod slow;
+mod tls;
+mod versions;
