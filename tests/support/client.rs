@@ -34,9 +34,9 @@ enum Link {
 }
 
 /// TCP, or what runs on it.
-pub trait ByteStream: Read + Write + std::fmt::Debug {}
+pub trait ByteStream: Read + Write + Send + std::fmt::Debug {}
 
-impl<S: Read + Write + std::fmt::Debug> ByteStream for S {}
+impl<S: Read + Write + Send + std::fmt::Debug> ByteStream for S {}
 
 impl Client {
     /// On 127.0.0.1, over UDP.
