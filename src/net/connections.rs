@@ -92,9 +92,7 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// Takes in a connection; `None` when there is no number left for it, or when
-    /// another has its 5-tuple. Only a balancer can say so; then its client must
-    /// have left the other, which is closed.
+    /// Takes in a connection; `None` when there is no number left for it.
     pub(super) fn insert(
         &mut self,
         stream: Rc<Stream>,

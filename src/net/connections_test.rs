@@ -123,17 +123,6 @@ async fn a_closed_connection_is_forgotten() {
     assert!(connections.by_client.is_empty() && connections.open.is_empty());
 }
 
-#[tokio::test]
-async fn a_second_connection_of_one_5_tuple_ends_the_first() {
-    let (mut connections, slot, _client) = unread().await;
-    let five_tuple = connections.open[slot.index()].five_tuple;
-    let stream = Rc::clone(&connections.open[slot.index()].stream);
-    assert!(connections.insert(Rc::clone(&stream), Rc::default(), five_tuple).is_none());
-    assert!(connections.closing(slot));
-    connections.remove(slot);
-    assert!(connections.insert(stream, Rc::default(), five_tuple).is_some());
-}
-
 #[test]
 fn links_tell_connections_from_listeners() {
     assert_eq!(Slot::of(Link(7)), None);

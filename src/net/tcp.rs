@@ -1,6 +1,6 @@
 //! Clients over TCP, bare or under TLS: the accept task of a listener, and one
-//! task for each connection, which reads frames into the engine and keeps the deadlines. What
-//! is written goes through `connections`.
+//! task for each connection, which reads frames into the engine and keeps the
+//! deadlines. What is written goes through `connections`.
 
 use std::io;
 use std::pin::pin;
