@@ -81,6 +81,7 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("relay.addresses", Kind::List, IPS),
     Key::new("relay.external-addresses", Kind::List, IPS),
     Key::new("relay.ports", Kind::Text, "first and last port, as \"49152-65535\""),
+    Key::new("relay.tcp", Kind::Switch, SWITCH),
     Key::new("relay.legacy-channels", Kind::Switch, SWITCH),
     Key::new("relay.compat-permission-lifetime", Kind::Switch, SWITCH),
     Key::new("relay.max-lifetime", Kind::Number, "a whole number of seconds, 600 or more"),
@@ -102,6 +103,7 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("limits.tcp-connections-per-address", Kind::Number, COUNT),
     Key::new("limits.allocations-per-user", Kind::Number, COUNT),
     Key::new("limits.allocations", Kind::Number, COUNT),
+    Key::new("limits.data-connections-per-user", Kind::Number, COUNT),
     Key::new("admin.listen", Kind::Text, "an address with a port, as \"127.0.0.1:8080\", or \"\" for off"),
     Key::new("admin.api-keys", Kind::List, "a list of keys, each as \"…\" or { name = \"…\", key = \"…\" }")
         .secret()

@@ -95,6 +95,8 @@ pub struct Relay {
     pub external_addresses: Vec<IpAddr>,
     /// Ports of relayed transport addresses.
     pub ports: PortRange,
+    /// TCP allocations (RFC 6062).
+    pub tcp: bool,
     /// Channel numbers up to 0x7FFF (RFC 5766).
     pub legacy_channels: bool,
     /// A live channel keeps its permission alive.
@@ -110,6 +112,7 @@ impl Default for Relay {
             addresses: Vec::new(),
             external_addresses: Vec::new(),
             ports: PortRange { first: 49152, last: 65535 },
+            tcp: false,
             legacy_channels: false,
             compat_permission_lifetime: true,
             max_lifetime: 3600,
@@ -225,6 +228,8 @@ pub struct Limits {
     pub allocations_per_user: u32,
     /// Allocations of the whole server.
     pub allocations: u32,
+    /// TCP connections to peers (RFC 6062) of one user.
+    pub data_connections_per_user: u32,
 }
 
 impl Default for Limits {
@@ -235,6 +240,7 @@ impl Default for Limits {
             tcp_connections_per_address: 1000,
             allocations_per_user: 64,
             allocations: 0,
+            data_connections_per_user: 256,
         }
     }
 }

@@ -20,7 +20,9 @@ mod ring;
 mod seldom;
 mod server;
 mod shard;
+mod splice;
 mod tcp;
+mod tcp_relay;
 mod thread;
 pub mod udp;
 

@@ -16,6 +16,7 @@ use super::limit::ConnectionLimit;
 use super::random::OsRandom;
 use super::ring;
 use super::shard::Neighbour;
+use super::tcp::Moved;
 use super::thread::{self, Command, Parts};
 use crate::relay::counters::Counters;
 use crate::relay::ports::RelayPool;
@@ -34,6 +35,9 @@ const MAX_RING: usize = 1024 * 1024;
 /// Commands that a shard has not got to yet.
 const COMMANDS: usize = 16;
 
+/// Connections passed on to a shard that it has not taken in yet.
+const MOVED: usize = 64;
+
 /// Everything that a server is made from.
 pub struct Plan {
     /// `listen.udp`
@@ -48,7 +52,7 @@ pub struct Plan {
     pub connections_per_address: u32,
     /// Relay addresses and ports.
     pub pool: Arc<RelayPool>,
-    /// How the engines behave.
+    /// How the engines behave. How many shards there are is filled in.
     pub settings: Settings,
     /// Who may allocate.
     pub users: Arc<dyn Users>,
@@ -97,6 +101,7 @@ impl Server {
         let buffers = buffers.transpose().map_err(system("read the buffer size of a socket"))?;
         let peers = (plan.peers)(&listeners);
         let mut handle = Inner { clock, listeners, buffers, counters: Vec::new(), commands: Vec::new() };
+        let settings = Settings { shards: u8::try_from(shards).unwrap_or(u8::MAX), ..plan.settings };
         let mut parts = Vec::with_capacity(shards);
         for (id, (sockets, crossing)) in (0u8..).zip(sockets.into_iter().zip(crossings(shards))) {
             let counters = Arc::new(Counters::default());
@@ -118,12 +123,13 @@ impl Server {
                 clock,
                 sockets,
                 socket_buffer: plan.socket_buffer,
-                settings: plan.settings.clone(),
+                settings: settings.clone(),
                 world,
                 limit: Arc::clone(&limit),
                 neighbours: crossing.neighbours,
                 rings: crossing.rings,
                 wake: crossing.wake,
+                moved: crossing.moved,
                 commands: receiver,
             });
         }
@@ -302,20 +308,25 @@ struct Crossing {
     neighbours: Vec<Option<Neighbour>>,
     rings: Vec<ring::Receiver>,
     wake: Arc<Notify>,
+    moved: mpsc::Receiver<Moved>,
 }
 
 /// A ring from every shard to every other one.
 fn crossings(shards: usize) -> Vec<Crossing> {
     let bytes = (RING_BYTES / shards).min(MAX_RING);
-    let mut all: Vec<Crossing> = (0..shards)
-        .map(|_| Crossing { neighbours: Vec::new(), rings: Vec::new(), wake: Arc::default() })
-        .collect();
+    let (movers, mut all): (Vec<_>, Vec<_>) = (0..shards)
+        .map(|_| {
+            let (mover, moved) = mpsc::channel(MOVED);
+            (mover, Crossing { neighbours: Vec::new(), rings: Vec::new(), wake: Arc::default(), moved })
+        })
+        .unzip();
     for from in 0..shards {
         for to in 0..shards {
             let neighbour = (from != to).then(|| {
                 let (sender, receiver) = ring::ring(bytes);
                 all[to].rings.push(receiver);
-                Neighbour { ring: sender, wake: Arc::clone(&all[to].wake), written: false }
+                let (wake, moved) = (Arc::clone(&all[to].wake), movers[to].clone());
+                Neighbour { ring: sender, wake, moved, written: false }
             });
             all[from].neighbours.push(neighbour);
         }

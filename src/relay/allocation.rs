@@ -13,6 +13,7 @@ use super::address::{Family, PeerAddr, RelayAddr};
 use super::counters::Counters;
 use super::ports::Claim;
 use super::route::{AllocationId, AllocationSummary, ClientPath, Traffic};
+use super::tcp_relay::TcpRelay;
 use super::time::Instant;
 use super::timers::TimerId;
 use super::world::Reach;
@@ -68,6 +69,8 @@ pub(super) struct Allocation {
     pub(super) channels: HashMap<ChannelNumber, Channel, FixedState>,
     pub(super) channel_of: HashMap<PeerAddr, ChannelNumber, FixedState>,
     pub(super) traffic: Traffic,
+    /// There when it relays TCP (RFC 6062), not UDP.
+    pub(super) tcp: Option<Box<TcpRelay>>,
     pub(super) timer: TimerId,
     pub(super) timer_at: Instant,
 }

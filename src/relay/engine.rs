@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use super::allocate::DEFAULT_LIFETIME;
 use super::authenticate::{Authenticator, Refusal};
@@ -17,6 +18,8 @@ use super::route::{
     ShardId,
 };
 use super::table::{Entry, Table};
+use super::tcp_relay::ConnectionId;
+use super::tcp_requests;
 use super::time::{Instant, Now};
 use super::timers::Timers;
 use super::world::{PeerPolicy, Quota, Random, Throttle, Users};
@@ -37,6 +40,12 @@ pub struct Settings {
     pub strict_expiry: bool,
     /// Nonce keys: the first signs, all are accepted; at least one.
     pub nonce_keys: Vec<[u8; 32]>,
+    /// TCP allocations (RFC 6062).
+    pub tcp_relay: bool,
+    /// Data connections of one user, over all its TCP allocations; 0 is no limit.
+    pub data_connections_per_user: u32,
+    /// Shards of this server: a CONNECTION-ID may name each of them.
+    pub shards: u8,
 }
 
 /// What an engine is given of the world.
@@ -65,6 +74,7 @@ const EXPIRED_AT_ONCE: usize = 1024;
 pub(super) enum Timer {
     Allocation(AllocationId),
     Reservation(Token),
+    Connection(ConnectionId),
 }
 
 /// The engine: one per shard.
@@ -77,6 +87,8 @@ pub struct Engine {
     pub(super) timers: Timers<Timer>,
     pub(super) hash: FixedState,
     pub(super) draining: bool,
+    /// Every data connection, and whose it is.
+    pub(super) connections: HashMap<ConnectionId, AllocationId, FixedState>,
 }
 
 impl Engine {
@@ -100,6 +112,7 @@ impl Engine {
             authenticator,
             table: Table::new(hash.clone()),
             timers: Timers::new(),
+            connections: HashMap::with_hasher(hash.clone()),
             hash,
             draining: false,
         }
@@ -126,6 +139,13 @@ impl Engine {
                 Class::Request,
                 Method::ALLOCATE | Method::REFRESH | Method::CREATE_PERMISSION | Method::CHANNEL_BIND,
             ) => self.request(now, Asked::new(from, message), message, out),
+            (Class::Request, Method::CONNECT | Method::CONNECTION_BIND) if self.settings.tcp_relay => {
+                let asked = Asked::new(from, message);
+                match self.owner_elsewhere(asked, message) {
+                    Some(shard) => self.pass_on(now, asked, message, shard, out),
+                    None => self.request(now, asked, message, out),
+                }
+            }
             (Class::Indication, Method::SEND) => self.send_indication(now.instant, from, message, out),
             // A keep-alive: RFC 8489 §6.3.2 wants no answer, whatever it carries.
             (Class::Indication, Method::BINDING) => {
@@ -168,6 +188,9 @@ impl Engine {
                 return reply::refusal(now, asked, &refusal, &self.authenticator, throttle, &counters, out);
             }
         };
+        if self.settings.tcp_relay && tcp_requests::is_contradiction(asked, message) {
+            return reply::error(asked, ErrorCode::BAD_REQUEST, &identity.signer, &counters, out, |_| {});
+        }
         let unknown = unknown_attributes(message);
         if !unknown.is_empty() {
             let code = ErrorCode::UNKNOWN_ATTRIBUTE;
@@ -179,6 +202,8 @@ impl Engine {
             Method::ALLOCATE => self.allocate(now, asked, &identity, message, out),
             Method::REFRESH => self.refresh(now, asked, &identity, message, out),
             Method::CREATE_PERMISSION => self.create_permission(now, asked, &identity, message, out),
+            Method::CONNECT => self.connect(now, asked, &identity, message, out),
+            Method::CONNECTION_BIND => self.connection_bind(now, asked, &identity, message, out),
             _ => self.channel_bind(now, asked, &identity, message, out),
         };
         answer.unwrap_or_else(|code| reply::error(asked, code, &identity.signer, &counters, out, |_| {}))
@@ -218,6 +243,7 @@ impl Engine {
             match timer {
                 Timer::Allocation(id) => self.look_at(now.instant, id, out),
                 Timer::Reservation(token) => self.end_reservation(token),
+                Timer::Connection(id) => self.connection_timeout(id, out),
             }
         }
     }
@@ -290,8 +316,9 @@ impl Engine {
 
     /// Ends an allocation and gives everything back that it held.
     pub(super) fn close(&mut self, now: Instant, id: AllocationId, reason: CloseReason, out: &mut Output) {
-        let Some(Entry::Live(allocation)) = self.table.remove(id) else { return };
+        let Some(Entry::Live(mut allocation)) = self.table.remove(id) else { return };
         self.timers.cancel(allocation.timer);
+        self.close_connections(&mut allocation, out);
         for relay in allocation.relays.iter().flatten() {
             let family = relay.address.family();
             out.effects.push(Effect::CloseRelay { relay: RelayId { allocation: id, family } });
@@ -313,6 +340,7 @@ impl Engine {
         let Some(allocation) = self.table.live_mut(id) else { return };
         let Some(relay) = allocation.relays[family.index()].take() else { return };
         allocation.forget(family, &self.world.counters);
+        self.close_connections_of(id, family, out);
         self.table.forget_relay(relay.address);
         out.effects.push(Effect::CloseRelay { relay: RelayId { allocation: id, family } });
         self.world.pool.release(relay.claim);
@@ -344,7 +372,7 @@ pub(super) fn must_be_refused(kind: AttributeType) -> bool {
 }
 
 /// Comprehension-required attributes that this server knows, expected or not.
-const UNDERSTOOD: [AttributeType; 19] = [
+const UNDERSTOOD: [AttributeType; 20] = [
     AttributeType::MAPPED_ADDRESS,
     AttributeType::USERNAME,
     AttributeType::MESSAGE_INTEGRITY,
@@ -364,4 +392,5 @@ const UNDERSTOOD: [AttributeType; 19] = [
     AttributeType::USERHASH,
     AttributeType::XOR_MAPPED_ADDRESS,
     AttributeType::RESERVATION_TOKEN,
+    AttributeType::CONNECTION_ID,
 ];

@@ -22,6 +22,10 @@ mod requests;
 mod reservation;
 pub mod route;
 mod table;
+mod tcp_events;
+mod tcp_ledger;
+mod tcp_relay;
+mod tcp_requests;
 pub mod time;
 mod timers;
 pub mod world;
@@ -32,4 +36,5 @@ pub use route::{
     AllocationId, AllocationSummary, ClientPath, CloseReason, DropReason, Effect, EffectId, Link, LoginFault,
     Outcome, Output, RelayId, Route, ShardId, Traffic,
 };
+pub use tcp_relay::{ConnectionId, Origin};
 pub use time::{Instant, Now, UnixTime};
