@@ -97,6 +97,22 @@ impl Authenticator {
         client: FiveTuple,
         message: &Message<'_>,
     ) -> Result<Identity, Refusal> {
+        self.check_with(now, client, message, |nonce| self.is_nonce_of(now, client, nonce))
+    }
+
+    /// Whether a nonce was given to this client and is still good.
+    pub(super) fn is_nonce_of(&self, now: Now, client: FiveTuple, nonce: &[u8]) -> bool {
+        self.nonces.is_valid(now.unix, client, nonce)
+    }
+
+    /// The same with a word of the caller's on which nonces are good.
+    pub(super) fn check_with(
+        &self,
+        now: Now,
+        client: FiveTuple,
+        message: &Message<'_>,
+        is_nonce_good: impl Fn(&[u8]) -> bool,
+    ) -> Result<Identity, Refusal> {
         if !message.has_sha1() && !message.has_sha256() {
             return Err(Refusal::Challenge(ErrorCode::UNAUTHENTICATED));
         }
@@ -118,7 +134,7 @@ impl Authenticator {
             let answer = self.throttle.failed_login(now.instant, client.client.ip());
             return Err(Refusal::Login { username, fault, answer });
         };
-        if !self.nonces.is_valid(now.unix, client, claim.nonce) {
+        if !is_nonce_good(claim.nonce) {
             return Err(Refusal::Challenge(ErrorCode::STALE_NONCE));
         }
         Ok(Identity { username, account, signer: Signer { key, sha256: named } })

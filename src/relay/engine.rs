@@ -180,7 +180,11 @@ impl Engine {
     fn request(&mut self, now: Now, asked: Asked, message: &Message<'_>, out: &mut Output) -> Route {
         let counters = Arc::clone(&self.world.counters);
         counters.request(asked.method);
-        let identity = match self.authenticator.check(now, asked.by.five_tuple, message) {
+        let checked = match asked.method {
+            Method::CONNECTION_BIND => self.check_connection_bind(now, asked, message),
+            _ => self.authenticator.check(now, asked.by.five_tuple, message),
+        };
+        let identity = match checked {
             Ok(identity) => identity,
             Err(refusal) => {
                 self.note_login(asked, &refusal, out);

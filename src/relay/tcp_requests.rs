@@ -4,7 +4,7 @@
 use super::address::PeerAddr;
 use super::allocate::bad_request;
 use super::allocation::Relay;
-use super::authenticate::Identity;
+use super::authenticate::{Identity, Refusal};
 use super::engine::{Engine, Timer, World};
 use super::ports::Claim;
 use super::reply::{self, Asked};
@@ -128,9 +128,31 @@ impl Engine {
         (shard != self.shard && shard.0 < self.settings.shards).then_some(shard)
     }
 
+    /// The client of a data connection is known from its control connection, whose
+    /// nonce is as good here: RFC 6062 knows no other, and clients (turnutils_uclient
+    /// among them) take a 438 for the end. From the same IP address only, so that
+    /// nobody who has overheard the request can send it first.
+    pub(super) fn check_connection_bind(
+        &mut self,
+        now: Now,
+        asked: Asked,
+        message: &Message<'_>,
+    ) -> Result<Identity, Refusal> {
+        let client = asked.by.five_tuple;
+        let allocation = connection_id(message).and_then(|id| self.connections.get(&id).copied());
+        let control = allocation
+            .and_then(|id| self.table.live_mut(id))
+            .map(|allocation| allocation.path.five_tuple)
+            .filter(|control| control.client.ip() == client.client.ip());
+        self.authenticator.check_with(now, client, message, |nonce| {
+            let control = control.is_some_and(|control| self.authenticator.is_nonce_of(now, control, nonce));
+            control || self.authenticator.is_nonce_of(now, client, nonce)
+        })
+    }
+
     /// Sends a connection to the shard that can bind it, where its ConnectionBind
-    /// is read again. Only for who can log in: nobody else may push connections
-    /// around.
+    /// is read again, and its nonce judged. Only for who can log in: nobody else
+    /// may push connections around.
     pub(super) fn pass_on(
         &mut self,
         now: Now,
@@ -140,7 +162,7 @@ impl Engine {
         out: &mut Output,
     ) -> Route {
         let World { counters, throttle, .. } = &self.world;
-        match self.authenticator.check(now, asked.by.five_tuple, message) {
+        match self.authenticator.check_with(now, asked.by.five_tuple, message, |_| true) {
             Ok(_) => {
                 out.effects.push(Effect::PassOn { client: asked.by, shard });
                 Route::Nothing
