@@ -8,6 +8,7 @@ use super::reply;
 use super::route::{AllocationId, Effect, EffectId, Outcome, Output, RelayId, Route};
 use super::tcp_relay::{Asker, Connection, ConnectionId, Origin, PATIENCE, State};
 use super::time::{Instant, Now};
+use super::world::Reach;
 use crate::wire::{AttributeType, Class, ErrorCode, MessageWriter, Method, TransactionId, address};
 
 impl Engine {
@@ -26,7 +27,7 @@ impl Engine {
         let pool = &self.world.pool;
         let advertised = pool.tcp_relay(peer).map(|claim| PeerAddr::new(pool.advertised(claim).socket()));
         let peer = advertised.unwrap_or(peer);
-        match self.take_in(now.instant, relay, peer) {
+        match self.take_in(now.instant, relay, peer, advertised.is_some()) {
             Some((id, path)) => {
                 self.world.counters.data_connections_opened[Origin::Peer.index()].add(1);
                 let mut transaction = TransactionId::default();
@@ -50,11 +51,17 @@ impl Engine {
         now: Instant,
         relay: RelayId,
         peer: PeerAddr,
+        is_relay: bool,
     ) -> Option<(ConnectionId, super::ClientPath)> {
         let id = self.new_connection_id()?;
         let allocation = self.table.live_mut(relay.allocation)?;
         allocation.relay(relay.family, now)?;
-        allocation.permission(peer.ip(), now)?;
+        let permission = allocation.permission(peer.ip(), now)?;
+        // What `peers.allow` does not open is not let in either (H-013).
+        let guarded = permission.reach == Reach::SomePorts && !is_relay;
+        if guarded && !self.world.peers.may_send(peer) {
+            return None;
+        }
         let tcp = allocation.tcp.as_ref()?;
         let max = self.settings.data_connections_per_user;
         if !tcp.may_accept()

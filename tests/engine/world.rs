@@ -78,6 +78,9 @@ impl Default for Setup {
                 compat_permission_lifetime: false,
                 strict_expiry: false,
                 nonce_keys: vec![[7; 32]],
+                tcp_relay: false,
+                data_connections_per_user: 0,
+                shards: 1,
             },
         }
     }
@@ -334,6 +337,8 @@ impl World {
             Effect::LoginFailed { fault, .. } => self.faults.push(fault),
             Effect::Opened(_) => self.opened += 1,
             Effect::Closed(_, reason) => self.closed.push(reason),
+            // tests/tcp_relay has a world for these.
+            tcp => panic!("TCP is not relayed here: {tcp:?}"),
         }
         None
     }

@@ -430,7 +430,7 @@ fn a_lost_control_connection_ends_everything() {
     let (login, _, relay) = world.allocated(control, ALICE);
     let (_, effect) = world.connecting(control, &login, addr("192.0.2.1:80"));
     world.connected(control, &login, addr("192.0.2.1:81"));
-    world.shards[0].client_gone(world.now, control.path.five_tuple, &mut world.out);
+    world.shards[0].client_gone(world.now, control.path, &mut world.out);
     let ended = std::mem::take(&mut world.out.effects);
     let closes = ended.iter().filter(|effect| matches!(effect, Effect::ClosePeer { .. })).count();
     assert_eq!(closes, 2, "{ended:?}");
