@@ -5,7 +5,9 @@
 //! bytes go. Called by `server`; `admin` reads its counters.
 //!
 //! A packet's way: `udp` receives a batch, `listener` (or `relays`, or `tcp`)
-//! hands each packet to the engine, `shard` sends what the routes say.
+//! hands each packet to the engine, `shard` sends what the routes say. The bytes
+//! of TCP relays are no packets: `tcp_relay` has the peers' connections, and
+//! `splice` joins each to a client's.
 
 mod bind;
 mod clock;

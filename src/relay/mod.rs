@@ -2,8 +2,8 @@
 //! comes out that says where the bytes go. It sees no socket, no clock and no
 //! source of randomness that was not handed to it; what it needs of the world it
 //! asks through the traits of [`world`] or leaves as an [`Effect`] for `net` to
-//! carry out. After every input, drain [`Output::effects`] and answer each
-//! [`Effect::BindRelay`] with [`Engine::complete`].
+//! carry out. After every input, drain [`Output::effects`] and answer each that
+//! has an [`EffectId`] with [`Engine::complete`].
 //!
 //! Called by `net`, one engine per shard; by tests and fuzzers with a simulated
 //! world.

@@ -127,8 +127,8 @@ fn a_reader_that_stops_stops_the_writer_both_ways() {
     for (from, to) in [(&data, &accepted), (&accepted, &data)] {
         let written = fill(from, &bytes);
         assert!(written < bytes.len(), "256 MiB went nowhere");
-        // The server holds none of it but one read.
-        assert!(server.memory() < before + 4096, "{} KiB, {before} before", server.memory());
+        // The server holds little of it: one read.
+        assert!(server.memory() < before + 16 * 1024, "{} KiB, {before} before", server.memory());
         // Others are served, and the other direction goes on.
         control.ping();
         write(to, b"aside");
