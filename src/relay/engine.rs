@@ -213,7 +213,7 @@ impl Engine {
         answer.unwrap_or_else(|code| reply::error(asked, code, &identity.signer, &counters, out, |_| {}))
     }
 
-    fn note_login(&self, asked: Asked, refusal: &Refusal, out: &mut Output) {
+    pub(super) fn note_login(&self, asked: Asked, refusal: &Refusal, out: &mut Output) {
         let Refusal::Login { username, fault, answer } = refusal else { return };
         self.world.counters.failed_logins.add(1);
         if *answer {

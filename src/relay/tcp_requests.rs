@@ -169,7 +169,8 @@ impl Engine {
             }
             Err(refusal) => {
                 counters.request(asked.method);
-                reply::refusal(now, asked, refusal, &self.authenticator, &**throttle, counters, out)
+                self.note_login(asked, &refusal, out);
+                reply::refusal(now, asked, &refusal, &self.authenticator, &**throttle, counters, out)
             }
         }
     }

@@ -186,7 +186,7 @@ impl World {
                             self.shards[way.shard].complete(self.now, id, Outcome::Bound, &mut self.out);
                         answer = answer.or(self.message(route));
                     }
-                    Effect::Opened(_) => {}
+                    Effect::Opened(_) | Effect::LoginFailed { .. } => {}
                     other => self.effects.push(other),
                 }
             }
