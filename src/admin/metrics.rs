@@ -21,7 +21,7 @@ use super::process::Usage;
 use super::{Admissions, Shared, reply};
 use crate::relay::counters::{CLOSE_REASONS, CODES, Counter, Counters, Flow, METHODS};
 use crate::relay::ports::RelayPool;
-use crate::relay::{DropReason, Family, Transport, UnixTime};
+use crate::relay::{DropReason, Family, Origin, Transport, UnixTime};
 
 /// The text format of Prometheus, version 0.0.4.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -134,6 +134,11 @@ struct Totals {
     channels: u64,
     connections: u64,
     connections_refused: u64,
+    data_connections: u64,
+    data_connections_opened: [u64; Origin::ALL.len()],
+    data_connections_refused: u64,
+    data_bytes_up: u64,
+    data_bytes_down: u64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -185,6 +190,11 @@ impl Totals {
             channels,
             connections,
             connections_refused,
+            data_connections,
+            data_connections_opened,
+            data_connections_refused,
+            data_bytes_up,
+            data_bytes_down,
         } = shard;
         add_flows(&mut self.client_in, client_in);
         add_flows(&mut self.client_out, client_out);
@@ -204,6 +214,11 @@ impl Totals {
         add(&mut self.channels, channels);
         add(&mut self.connections, connections);
         add(&mut self.connections_refused, connections_refused);
+        add(&mut self.data_connections, data_connections);
+        add_all(&mut self.data_connections_opened, data_connections_opened);
+        add(&mut self.data_connections_refused, data_connections_refused);
+        add(&mut self.data_bytes_up, data_bytes_up);
+        add(&mut self.data_bytes_down, data_bytes_down);
     }
 
     fn describe(self, page: &mut Page) {
@@ -226,6 +241,11 @@ impl Totals {
             channels,
             connections,
             connections_refused,
+            data_connections,
+            data_connections_opened,
+            data_connections_refused,
+            data_bytes_up,
+            data_bytes_down,
         } = self;
         let transports = Transport::ALL.map(Transport::name);
         let families = Family::BOTH.map(Family::name);
@@ -299,6 +319,27 @@ impl Totals {
             "floe_tcp_connections_refused_total",
             "TCP connections refused or closed at a limit or deadline.",
             [(vec![], connections_refused)],
+        );
+        page.gauge(
+            "floe_data_connections",
+            "TCP connections to peers (RFC 6062), open or being opened.",
+            [(vec![], data_connections)],
+        );
+        let origins = Origin::ALL.map(Origin::name);
+        page.counter(
+            "floe_data_connections_opened_total",
+            "TCP connections with peers that came about, by who began them.",
+            labelled("origin", &origins, &data_connections_opened),
+        );
+        page.counter(
+            "floe_data_connections_refused_total",
+            "TCP connections of peers that were closed at once: no permission, or too many.",
+            [(vec![], data_connections_refused)],
+        );
+        page.counter(
+            "floe_data_connection_bytes_total",
+            "Bytes relayed over TCP connections with peers, to (up) and from (down) peers.",
+            labelled("direction", &["up", "down"], &[data_bytes_up, data_bytes_down]),
         );
     }
 }

@@ -95,6 +95,11 @@ fn every(counters: &Counters) -> Vec<&Counter> {
         channels,
         connections,
         connections_refused,
+        data_connections,
+        data_connections_opened,
+        data_connections_refused,
+        data_bytes_up,
+        data_bytes_down,
     } = counters;
     let flows = [client_in.as_slice(), client_out, peer_in, peer_out].into_iter().flatten();
     let flows = flows.chain([hairpin]).flat_map(|flow| [&flow.packets, &flow.bytes]);
@@ -102,6 +107,8 @@ fn every(counters: &Counters) -> Vec<&Counter> {
     flows
         .chain(tables.into_iter().flatten())
         .chain([failed_logins, icmp, permissions, channels, connections, connections_refused])
+        .chain(data_connections_opened)
+        .chain([data_connections, data_connections_refused, data_bytes_up, data_bytes_down])
         .collect()
 }
 

@@ -146,6 +146,8 @@ pub struct Relay {
     pub external_addresses: Vec<IpAddr>,
     /// Ports of relayed transport addresses.
     pub ports: PortRange,
+    /// TCP allocations (RFC 6062).
+    pub tcp: bool,
     /// Channel numbers up to 0x7FFF (RFC 5766).
     pub legacy_channels: bool,
     /// A live channel keeps its permission alive.
@@ -163,6 +165,7 @@ impl Default for Relay {
             addresses: Vec::new(),
             external_addresses: Vec::new(),
             ports: PortRange { first: 49152, last: 65535 },
+            tcp: false,
             legacy_channels: false,
             compat_permission_lifetime: true,
             max_lifetime: 3600,
@@ -283,6 +286,8 @@ pub struct Limits {
     pub bits_per_second_per_allocation: u64,
     /// Relayed payload of the whole server, both directions together.
     pub bits_per_second: u64,
+    /// TCP connections to peers (RFC 6062) of one user.
+    pub data_connections_per_user: u32,
 }
 
 impl Default for Limits {
@@ -295,6 +300,7 @@ impl Default for Limits {
             allocations: 0,
             bits_per_second_per_allocation: 0,
             bits_per_second: 0,
+            data_connections_per_user: 256,
         }
     }
 }

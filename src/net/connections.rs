@@ -9,7 +9,8 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use super::stream::Stream;
-use crate::relay::{ClientPath, FiveTuple, Instant, Link};
+use super::tcp_relay::Joined;
+use crate::relay::{ClientPath, FiveTuple, Instant, Link, ShardId};
 
 /// Relayed bytes that may wait for a client; what does not fit is dropped.
 pub(super) const RELAYED_LIMIT: usize = 256 * 1024;
@@ -78,6 +79,16 @@ struct Connection {
     closing: bool,
     /// Bytes that the kernel has taken.
     written: u64,
+    departure: Option<Departure>,
+}
+
+/// Where a connection goes that carries no frames here any more.
+#[derive(Debug)]
+pub(super) enum Departure {
+    /// Joined to a peer's connection.
+    Joined(Joined),
+    /// To another shard.
+    ToShard(ShardId),
 }
 
 /// All open connections of a shard.
@@ -111,6 +122,7 @@ impl Connections {
             noted: false,
             closing: false,
             written: 0,
+            departure: None,
         });
         self.by_client.insert(five_tuple, slot);
         Some(ClientPath { link: slot.link(), five_tuple })
@@ -124,16 +136,36 @@ impl Connections {
         Some(ClientPath { link: slot.link(), five_tuple })
     }
 
-    /// Forgets a connection.
-    pub(super) fn remove(&mut self, slot: Slot) {
-        if let Some(mut connection) = self.open.try_remove(slot.index()) {
-            // The same client may have come back by a new connection already.
-            if self.by_client.get(&connection.five_tuple) == Some(&slot) {
-                self.by_client.remove(&connection.five_tuple);
-            }
-            self.written.retain(|other| *other != slot);
-            connection.waiting.recycle(&mut self.spares);
+    /// Forgets a connection. Returns where it goes instead of being closed, with
+    /// the bytes that the client has not taken yet.
+    pub(super) fn remove(&mut self, slot: Slot) -> Option<(Departure, Vec<u8>)> {
+        let mut connection = self.open.try_remove(slot.index())?;
+        // The same client may have come back by a new connection already.
+        if self.by_client.get(&connection.five_tuple) == Some(&slot) {
+            self.by_client.remove(&connection.five_tuple);
         }
+        self.written.retain(|other| *other != slot);
+        if let Some(departure) = connection.departure {
+            return Some((departure, connection.waiting.into_bytes()));
+        }
+        connection.waiting.recycle(&mut self.spares);
+        None
+    }
+
+    /// No frame is to be read from this connection any more.
+    pub(super) fn depart(&mut self, slot: Slot, departure: Departure) {
+        if let Some(connection) = self.open.get_mut(slot.index()) {
+            if matches!(departure, Departure::Joined(_)) {
+                // It stays as it is where the system won't.
+                let _ = connection.stream.set_send_buffer(CLIENTS_SEND_BUFFER);
+            }
+            connection.departure = Some(departure);
+        }
+    }
+
+    /// See [`Connections::depart`].
+    pub(super) fn departure(&self, slot: Slot) -> Option<&Departure> {
+        self.open.get(slot.index())?.departure.as_ref()
     }
 
     /// The client has an allocation from now on, or none any more.
@@ -298,6 +330,12 @@ impl OutQueue {
             }
         }
         Ok(())
+    }
+
+    /// What has not been written.
+    fn into_bytes(mut self) -> Vec<u8> {
+        self.bytes.drain(..self.done);
+        self.bytes
     }
 
     /// Gives the buffer to whoever needs one next.

@@ -8,7 +8,9 @@
 //! on the runtime that the server was started from.
 //!
 //! A packet's way: `udp` receives a batch, `listener` (or `relays`, or `tcp`)
-//! hands each packet to the engine, `shard` sends what the routes say.
+//! hands each packet to the engine, `shard` sends what the routes say. The bytes
+//! of TCP relays are no packets: `tcp_relay` has the peers' connections, and
+//! `splice` joins each to a client's.
 
 mod bind;
 mod certificates;
@@ -26,8 +28,10 @@ mod ring;
 mod seldom;
 mod server;
 mod shard;
+mod splice;
 mod stream;
 mod tcp;
+mod tcp_relay;
 mod thread;
 mod tls;
 pub mod udp;

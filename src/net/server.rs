@@ -21,6 +21,7 @@ use super::limit::ConnectionLimit;
 use super::random::OsRandom;
 use super::ring;
 use super::shard::Neighbour;
+use super::tcp::Moved;
 use super::thread::{self, Command, Parts};
 use super::tls;
 use crate::relay::counters::Counters;
@@ -39,6 +40,9 @@ const MAX_RING: usize = 1024 * 1024;
 
 /// Commands that a shard has not got to yet.
 const COMMANDS: usize = 16;
+
+/// Connections passed on to a shard that it has not taken in yet.
+const MOVED: usize = 64;
 
 /// Everything that a server is made from.
 pub struct Plan {
@@ -62,8 +66,8 @@ pub struct Plan {
     pub connections: u32,
     /// Relay addresses and ports.
     pub pool: Arc<RelayPool>,
-    /// How the engines behave; the links of [`Settings::nat_discovery`] are set
-    /// here.
+    /// How the engines behave. How many shards there are and the links of
+    /// [`Settings::nat_discovery`] are filled in.
     pub settings: Settings,
     /// Two addresses by two ports, all of them in `udp`, for each family that
     /// RFC 5780 is served to: by address and, for each, by port.
@@ -129,9 +133,11 @@ impl Server {
         let buffers = sockets.first().and_then(|shard| shard.udp.first()).map(|socket| socket.buffers());
         let buffers = buffers.transpose().map_err(system("read the buffer size of a socket"))?;
         let peers = (plan.peers)(&listeners);
-        let mut settings = plan.settings;
-        settings.nat_discovery =
-            plan.nat_discovery.iter().filter_map(|set| points(set, &listeners)).collect();
+        let settings = Settings {
+            shards: u8::try_from(shards).unwrap_or(u8::MAX),
+            nat_discovery: plan.nat_discovery.iter().filter_map(|set| points(set, &listeners)).collect(),
+            ..plan.settings
+        };
         let mut handle = Inner {
             clock,
             listeners,
@@ -171,6 +177,7 @@ impl Server {
                 neighbours: crossing.neighbours,
                 rings: crossing.rings,
                 wake: crossing.wake,
+                moved: crossing.moved,
                 commands: receiver,
             });
         }
@@ -382,20 +389,25 @@ struct Crossing {
     neighbours: Vec<Option<Neighbour>>,
     rings: Vec<ring::Receiver>,
     wake: Arc<Notify>,
+    moved: mpsc::Receiver<Moved>,
 }
 
 /// A ring from every shard to every other one.
 fn crossings(shards: usize) -> Vec<Crossing> {
     let bytes = (RING_BYTES / shards).min(MAX_RING);
-    let mut all: Vec<Crossing> = (0..shards)
-        .map(|_| Crossing { neighbours: Vec::new(), rings: Vec::new(), wake: Arc::default() })
-        .collect();
+    let (movers, mut all): (Vec<_>, Vec<_>) = (0..shards)
+        .map(|_| {
+            let (mover, moved) = mpsc::channel(MOVED);
+            (mover, Crossing { neighbours: Vec::new(), rings: Vec::new(), wake: Arc::default(), moved })
+        })
+        .unzip();
     for from in 0..shards {
         for to in 0..shards {
             let neighbour = (from != to).then(|| {
                 let (sender, receiver) = ring::ring(bytes);
                 all[to].rings.push(receiver);
-                Neighbour { ring: sender, wake: Arc::clone(&all[to].wake), written: false }
+                let (wake, moved) = (Arc::clone(&all[to].wake), movers[to].clone());
+                Neighbour { ring: sender, wake, moved, written: false }
             });
             all[from].neighbours.push(neighbour);
         }

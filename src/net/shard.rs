@@ -13,18 +13,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::clock::Clock;
-use super::connections::{Connections, Slot, Tenure};
+use super::connections::{Connections, Departure, Slot, Tenure};
 use super::relays::Relays;
 use super::ring;
 use super::seldom::Seldom;
+use super::tcp::Moved;
+use super::tcp_relay::TcpRelays;
 use super::udp::{self, BATCH, Datagram};
 use crate::relay::counters::{Counters, Flow};
 use crate::relay::{
-    AllocationSummary, ClientPath, CloseReason, DropReason, Effect, Engine, Icmp, Instant, Now, Output,
-    PeerAddr, RelayAddr, RelayId, Route, ShardId, Transport,
+    AllocationId, AllocationSummary, ClientPath, CloseReason, ConnectionId, DropReason, Effect, EffectId,
+    Engine, Icmp, Instant, Now, Origin, Outcome, Output, PeerAddr, RelayAddr, RelayId, Route, ShardId,
+    Transport,
 };
 
 /// A UDP listener of this shard.
@@ -40,6 +43,8 @@ pub(super) struct Neighbour {
     pub ring: ring::Sender,
     /// Wakes its inbox.
     pub wake: Arc<Notify>,
+    /// Takes clients' connections.
+    pub moved: mpsc::Sender<Moved>,
     /// Something went into the ring since the last wake.
     pub written: bool,
 }
@@ -53,6 +58,7 @@ pub(super) struct Shard {
     /// By the number of their [`Link`](crate::relay::Link).
     pub listeners: Vec<UdpListener>,
     pub relays: Relays,
+    pub tcp_relays: TcpRelays,
     pub connections: Connections,
     /// By shard number; `None` at this shard's own.
     pub neighbours: Vec<Option<Neighbour>>,
@@ -175,6 +181,25 @@ impl Shard {
         self.flush(now, |_| &[]);
     }
 
+    /// A peer has connected to a TCP relay; `None` when it is to be closed.
+    /// Behind it, [`Shard::flush`].
+    pub(super) fn peer_connection(
+        &mut self,
+        now: Now,
+        relay: RelayId,
+        peer: PeerAddr,
+    ) -> Option<ConnectionId> {
+        let (id, route) = self.engine.peer_connection(now, relay, peer, &mut self.work.out);
+        self.note(0, route);
+        id
+    }
+
+    /// An effect that took its time has come out. Behind it, [`Shard::flush`].
+    pub(super) fn complete(&mut self, now: Now, id: EffectId, outcome: Outcome) {
+        let route = self.engine.complete(now, id, outcome, &mut self.work.out);
+        self.note(0, route);
+    }
+
     /// Ends every allocation.
     pub(super) fn close_all(&mut self, now: Now) {
         self.engine.close_all(now, &mut self.work.out);
@@ -195,10 +220,41 @@ impl Shard {
                 match effect {
                     Effect::BindRelay { id, relay, local } => {
                         let outcome = self.relays.open(relay, local);
-                        let route = self.engine.complete(now, id, outcome, &mut self.work.out);
-                        self.note(0, route);
+                        self.complete(now, id, outcome);
                     }
-                    Effect::CloseRelay { relay } => self.relays.close(relay),
+                    Effect::BindTcpRelay { id, relay, local } => {
+                        let outcome = self.tcp_relays.listen(relay, local);
+                        self.complete(now, id, outcome);
+                    }
+                    Effect::CloseRelay { relay } => {
+                        self.relays.close(relay);
+                        self.tcp_relays.close_listener(relay);
+                    }
+                    Effect::ConnectPeer { id, connection, local, peer, .. } => {
+                        self.tcp_relays.connect(id, connection, local, peer);
+                    }
+                    Effect::GiveUpConnect { id, connection } => {
+                        self.tcp_relays.close(connection);
+                        self.complete(now, id, Outcome::NoAnswer);
+                    }
+                    Effect::ClosePeer { connection } => self.tcp_relays.close(connection),
+                    Effect::Join { client, connection, allocation, peer, origin } => {
+                        let slot = Slot::of(client.link).filter(|slot| !self.connections.closing(*slot));
+                        if let Some(slot) = slot
+                            && let Some(joined) = self.tcp_relays.join(connection)
+                        {
+                            self.connections.depart(slot, Departure::Joined(joined));
+                            log_joined(self.id, allocation, connection, &client, peer, origin);
+                        } else {
+                            self.tcp_relays.close(connection);
+                            self.engine.peer_connection_closed(connection);
+                        }
+                    }
+                    Effect::PassOn { client, shard } => {
+                        if let Some(slot) = Slot::of(client.link) {
+                            self.connections.depart(slot, Departure::ToShard(shard));
+                        }
+                    }
                     Effect::LoginFailed { client, username, fault } => {
                         if let Some(unsaid) = self.work.logins.say() {
                             tracing::warn!(
@@ -415,6 +471,25 @@ fn log_closed(shard: ShardId, summary: &AllocationSummary, reason: CloseReason) 
         down_bytes = traffic.down_bytes,
         reason = reason.name(),
         "closed"
+    );
+}
+
+fn log_joined(
+    shard: ShardId,
+    allocation: AllocationId,
+    connection: ConnectionId,
+    client: &ClientPath,
+    peer: PeerAddr,
+    origin: Origin,
+) {
+    tracing::info!(
+        target: "floe::allocation",
+        id = %format_args!("{}-{allocation}", shard.0),
+        %connection,
+        client = %client.five_tuple.client,
+        %peer,
+        origin = origin.name(),
+        "data connection opened"
     );
 }
 

@@ -134,6 +134,22 @@ impl Stream {
         }
     }
 
+    /// The socket, when what goes through it is the client's bytes as they are.
+    pub(super) fn plain(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(socket) => Some(socket),
+            Self::Tls(_) => None,
+        }
+    }
+
+    /// See [`Stream::plain`].
+    pub(super) fn into_plain(self) -> Option<TcpStream> {
+        match self {
+            Self::Plain(socket) => Some(socket),
+            Self::Tls(_) => None,
+        }
+    }
+
     /// Says goodbye where the protocol has a word for it (RFC 8446 §6.1); the
     /// socket is closed when this is dropped.
     pub(super) fn close(&self) {

@@ -2,6 +2,7 @@
 //! task for each connection, which reads frames into the engine and keeps the
 //! deadlines. What is written goes through `connections`.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
@@ -13,14 +14,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::select;
 use tokio::sync::{Notify, mpsc};
 
-use super::connections::{Slot, Tenure};
+use super::connections::{Departure, Slot, Tenure};
 use super::entrance::Entered;
 use super::limit::{ConnectionLimit, Permit};
 use super::seldom::Seldom;
+use super::splice::{Side, splice};
 use super::stream::{Left, READ_ROOM, Stream};
+use super::tcp_relay::Joined;
 use super::thread::{Common, Tasks};
 use super::udp::BATCH;
-use crate::relay::{ClientAddr, ClientPath, DropReason, FiveTuple, Instant, ServerAddr, Transport};
+use crate::relay::{ClientAddr, ClientPath, DropReason, FiveTuple, Instant, ServerAddr, ShardId, Transport};
 use crate::wire::frame;
 
 /// Largest frame: ChannelData with 65,535 bytes. Its padding comes on top.
@@ -126,6 +129,52 @@ pub(super) async fn take_in(
 }
 
 fn admit(common: &Rc<Common>, stream: Stream, five_tuple: FiveTuple, permit: Permit, tasks: &Tasks) {
+    let watch = Watch::new(common.shard.borrow().clock.instant());
+    begin(
+        common,
+        stream,
+        five_tuple,
+        Carried { unread: Vec::new(), unsent: Vec::new(), permit, watch },
+        tasks,
+    );
+}
+
+/// A client's connection on its way to another shard (see
+/// [`Effect::PassOn`](crate::relay::Effect::PassOn)).
+#[derive(Debug)]
+pub(super) struct Moved {
+    stream: std::net::TcpStream,
+    five_tuple: FiveTuple,
+    carried: Carried,
+}
+
+/// What a connection has with it wherever it goes.
+#[derive(Debug)]
+struct Carried {
+    unread: Vec<u8>,
+    unsent: Vec<u8>,
+    permit: Permit,
+    watch: Watch,
+}
+
+/// Takes in the connections that other shards pass on.
+pub(super) async fn adopt(
+    common: Rc<Common>,
+    mut moved: mpsc::Receiver<Moved>,
+    tasks: Tasks,
+) -> io::Result<()> {
+    while let Some(Moved { stream, five_tuple, carried }) = moved.recv().await {
+        // Fails only for want of memory or descriptors: that connection is lost.
+        if let Ok(stream) = TcpStream::from_std(stream) {
+            begin(&common, Stream::Plain(stream), five_tuple, carried, &tasks);
+        }
+    }
+    Ok(())
+}
+
+/// Starts the task of a connection.
+fn begin(common: &Rc<Common>, stream: Stream, five_tuple: FiveTuple, carried: Carried, tasks: &Tasks) {
+    let Carried { unread, unsent, permit, watch } = carried;
     let stream = Rc::new(stream);
     let wake = Rc::new(Notify::new());
     let shard = &mut *common.shard.borrow_mut();
@@ -138,13 +187,12 @@ fn admit(common: &Rc<Common>, stream: Stream, five_tuple: FiveTuple, permit: Per
     }
     let path = shard.connections.insert(Rc::clone(&stream), Rc::clone(&wake), five_tuple);
     let Some((path, slot)) = path.and_then(|path| Some((path, Slot::of(path.link)?))) else { return };
+    shard.connections.control(slot, &unsent);
     shard.counters.connections.add(1);
-    let watch = Watch::new(shard.clock.instant());
-    let connection = Connection { stream, path, slot, partial: Vec::new(), watch };
+    let connection = Connection { stream, path, slot, partial: unread, watch, permit };
     let common = Rc::clone(common);
     tasks.spawn(async move {
         connection.serve(&common, &wake).await;
-        drop(permit);
         Ok(())
     });
 }
@@ -157,6 +205,7 @@ struct Connection {
     /// The part of a frame that has come so far.
     partial: Vec<u8>,
     watch: Watch,
+    permit: Permit,
 }
 
 /// What a turn of reading leaves.
@@ -173,6 +222,31 @@ enum Turn {
 impl Connection {
     /// Serves the connection until it is over, then forgets it.
     async fn serve(mut self, common: &Common, wake: &Notify) {
+        let mut unread = std::mem::take(&mut self.partial);
+        if unread.is_empty() || self.take_frames(common, &mut unread) {
+            self.serve_frames(common, wake).await;
+        }
+        let departure = {
+            let shard = &mut *common.shard.borrow_mut();
+            let departure = shard.connections.remove(self.slot);
+            if departure.is_none() {
+                self.stream.close();
+                let now = shard.clock.now();
+                shard.client_gone(now, self.path);
+            }
+            departure
+        };
+        match departure {
+            // Boxed: few connections come to this, and all would have its room.
+            Some((Departure::Joined(joined), unsent)) => Box::pin(self.join(common, joined, unsent)).await,
+            Some((Departure::ToShard(shard), unsent)) => self.pass_on(common, shard, unsent),
+            None => {}
+        }
+        common.shard.borrow().counters.connections.sub(1);
+    }
+
+    /// Reads frames, and writes what waits, until there is nothing more to be had.
+    async fn serve_frames(&mut self, common: &Common, wake: &Notify) {
         let stream = Rc::clone(&self.stream);
         stream.known().await;
         let clock = common.shard.borrow().clock;
@@ -223,12 +297,58 @@ impl Connection {
                 break;
             }
         }
+    }
+
+    /// Carries the bytes of a data connection (RFC 6062 §5.4) until it ends. What
+    /// is left of the last read is the peer's; the replies not sent yet go first.
+    async fn join(self, common: &Common, joined: Joined, unsent: Vec<u8>) {
+        let Joined { id, peer, closed } = joined;
+        let (up, down) = (Cell::new(0_u64), Cell::new(0_u64));
+        let count = |total: &Cell<u64>, bytes: usize, up: usize, down: usize| {
+            total.set(total.get() + bytes as u64);
+            common.shard.borrow_mut().engine.data_relayed(id, up, down);
+        };
+        let spliced = async {
+            // The engine binds no other.
+            let Some(stream) = self.stream.plain() else { return Ok(()) };
+            let client_side = Side { stream, first: unsent, early: self.partial, ended: false };
+            let early = peer.early.take();
+            let peer_side = Side { stream: &peer.stream, first: Vec::new(), early, ended: peer.ended.get() };
+            let (up, down) = (|bytes| count(&up, bytes, bytes, 0), |bytes| count(&down, bytes, 0, bytes));
+            splice(client_side, peer_side, &common.stream, up, down).await
+        };
+        select! {
+            // Broken or at its end, it is over.
+            _ = spliced => {}
+            () = closed.notified() => {}
+        }
         let shard = &mut *common.shard.borrow_mut();
-        self.stream.close();
-        shard.connections.remove(self.slot);
-        shard.counters.connections.sub(1);
-        let now = shard.clock.now();
-        shard.client_gone(now, self.path);
+        shard.tcp_relays.forget(id);
+        shard.engine.peer_connection_closed(id);
+        tracing::info!(
+            target: "floe::allocation",
+            connection = %id,
+            client = %self.path.five_tuple.client,
+            up_bytes = up.get(),
+            down_bytes = down.get(),
+            "data connection closed"
+        );
+    }
+
+    /// Hands the connection to another shard; it is closed when that one has more
+    /// of them than it takes in.
+    fn pass_on(self, common: &Common, to: ShardId, unsent: Vec<u8>) {
+        let Self { stream, path, partial: unread, watch, permit, .. } = self;
+        let shard = common.shard.borrow();
+        let neighbour = shard.neighbours.get(usize::from(to.0)).and_then(Option::as_ref);
+        let stream = Rc::into_inner(stream).and_then(|stream| stream.into_plain()?.into_std().ok());
+        let passed = neighbour.zip(stream).is_some_and(|(neighbour, stream)| {
+            let carried = Carried { unread, unsent, permit, watch };
+            neighbour.moved.try_send(Moved { stream, five_tuple: path.five_tuple, carried }).is_ok()
+        });
+        if !passed {
+            shard.counters.connections_refused.add(1);
+        }
     }
 
     /// Whether a client without an allocation has to read before it is read from:
@@ -277,37 +397,46 @@ impl Connection {
     }
 
     /// Hands every whole frame to the engine and keeps the rest. False when the
-    /// stream is no stream of frames: there is no way to find the next one.
+    /// stream is no stream of frames, or is none any more: there is no way to find
+    /// the next one.
     fn take_frames(&mut self, common: &Common, bytes: &mut [u8]) -> bool {
         let shard = &mut *common.shard.borrow_mut();
         let now = shard.clock.now();
         let mut starts: arrayvec::ArrayVec<usize, BATCH> = arrayvec::ArrayVec::new();
         let mut at = 0;
-        let good = loop {
+        // And where the bytes begin that are left for later.
+        let (good, rest) = loop {
             let max = match shard.connections.tenure(self.slot) {
                 Tenure::Allocated => MAX_FRAME,
                 Tenure::New | Tenure::Released(_) => MAX_FRAME_BEFORE,
             };
             let (message, total) = match frame::next(&bytes[at..], max) {
                 frame::Next::Frame { message, total } => (message, total),
-                frame::Next::NeedMore(_) => break true,
+                frame::Next::NeedMore(_) => break (true, at),
                 frame::Next::Invalid => {
                     shard.counters.dropped(DropReason::Malformed);
-                    break false;
+                    break (false, at);
                 }
             };
             self.watch.heard(now.instant);
             shard.counters.client_in[self.path.five_tuple.transport.index()].count(total);
             starts.push(at);
             let effects = shard.client(now, self.path, starts.len() - 1, &mut bytes[at..at + message]);
+            let began = at;
             at += total;
             if effects || starts.is_full() {
                 shard.settle(now, |packet| &bytes[starts[packet]..]);
                 starts.clear();
+                match shard.connections.departure(self.slot) {
+                    None => {}
+                    // That shard reads the message again.
+                    Some(Departure::ToShard(_)) => break (false, began),
+                    Some(Departure::Joined(_)) => break (false, at),
+                }
             }
         };
         shard.flush(now, |packet| &bytes[starts[packet]..]);
-        self.keep(&bytes[at..], now.instant);
+        self.keep(&bytes[rest..], now.instant);
         good
     }
 

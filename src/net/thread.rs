@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::panic::AssertUnwindSafe;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use tokio::io::{Interest, unix::AsyncFd};
 use tokio::select;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::LocalSet;
+use tokio::task::{AbortHandle, LocalSet};
 
 use super::bind::Sockets;
 use super::clock::Clock;
@@ -24,6 +24,8 @@ use super::relays::{self, Relays};
 use super::ring::Receiver;
 use super::shard::{Neighbour, Shard, UdpListener, Work};
 use super::stream::RECORDS;
+use super::tcp::Moved;
+use super::tcp_relay::TcpRelays;
 use super::udp::Received;
 use super::{inbox, listener, tcp};
 use crate::relay::{AllocationSummary, Engine, Settings, ShardId, World};
@@ -63,6 +65,8 @@ pub(super) struct Parts {
     pub rings: Vec<Receiver>,
     /// Woken when one of `rings` was written to.
     pub wake: Arc<Notify>,
+    /// Clients' connections that other shards pass on.
+    pub moved: mpsc::Receiver<Moved>,
     pub commands: mpsc::Receiver<Command>,
 }
 
@@ -84,9 +88,9 @@ pub(super) struct Tasks(mpsc::Sender<io::Error>);
 impl Tasks {
     /// Runs a task. One that ends in an error or a panic ends the shard: half
     /// of one would look alive and serve nobody.
-    pub(super) fn spawn(&self, task: impl Future<Output = io::Result<()>> + 'static) {
+    pub(super) fn spawn(&self, task: impl Future<Output = io::Result<()>> + 'static) -> AbortHandle {
         let failures = self.0.clone();
-        tokio::task::spawn_local(async move {
+        let task = tokio::task::spawn_local(async move {
             let error = match AssertUnwindSafe(task).catch_unwind().await {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => error,
@@ -95,6 +99,7 @@ impl Tasks {
             // Full: another failure is ending the shard already.
             let _ = failures.try_send(error);
         });
+        task.abort_handle()
     }
 }
 
@@ -126,6 +131,7 @@ async fn serve(parts: Parts) -> io::Result<()> {
         neighbours,
         rings,
         wake,
+        moved,
         commands,
     } = parts;
     let counters = Arc::clone(&world.counters);
@@ -135,13 +141,17 @@ async fn serve(parts: Parts) -> io::Result<()> {
     }
     let links = 0..u32::try_from(listeners.len()).unwrap_or(u32::MAX);
     let timer = Rc::new(Notify::new());
-    let shard = Shard {
+    let (failures, failed) = mpsc::channel(1);
+    let tasks = Tasks(failures);
+    let relays = Relays::new(socket_buffer)?;
+    let shard = |common: &Weak<Common>| Shard {
         id,
         clock,
         engine: Engine::new(id, settings, world),
         counters,
         listeners,
-        relays: Relays::new(socket_buffer)?,
+        relays,
+        tcp_relays: TcpRelays::new(Weak::clone(common), tasks.clone()),
         connections: Connections::default(),
         neighbours,
         armed: None,
@@ -149,14 +159,12 @@ async fn serve(parts: Parts) -> io::Result<()> {
         waiting: Vec::new(),
         work: Work::default(),
     };
-    let common = Rc::new(Common {
-        shard: RefCell::new(shard),
+    let common = Rc::new_cyclic(|common| Common {
+        shard: RefCell::new(shard(common)),
         received: RefCell::new((0..RECEIVE_BATCHES).map(|_| Received::new()).collect()),
         stream: RefCell::new(vec![0; tcp::READ_BUFFER].into_boxed_slice()),
         records: RefCell::new(Box::new([0; RECORDS])),
     });
-    let (failures, failed) = mpsc::channel(1);
-    let tasks = Tasks(failures);
     for link in links {
         tasks.spawn(listener::serve(Rc::clone(&common), link));
     }
@@ -164,6 +172,7 @@ async fn serve(parts: Parts) -> io::Result<()> {
         tasks.spawn(tcp::accept(Rc::clone(&common), listener, Arc::clone(&limit), tasks.clone()));
     }
     tasks.spawn(tcp::take_in(Rc::clone(&common), entered, tasks.clone()));
+    tasks.spawn(tcp::adopt(Rc::clone(&common), moved, tasks.clone()));
     tasks.spawn(relays::serve(Rc::clone(&common)));
     tasks.spawn(inbox::serve(Rc::clone(&common), rings, wake));
     tasks.spawn(keep_time(Rc::clone(&common), timer));

@@ -19,6 +19,8 @@ use super::route::{
     AllocationId, CloseReason, DropReason, Effect, EffectId, Outcome, Output, RelayId, Route, Traffic,
 };
 use super::table::Entry;
+use super::tcp_relay::TcpRelay;
+use super::tcp_requests::TCP;
 use super::time::{Instant, Now};
 use super::world::QuotaExceeded;
 use crate::wire::attribute::{MalformedValue, even_port_value, first_of_four, u32_value};
@@ -59,6 +61,8 @@ pub(super) struct Opening {
     /// The odd port of a pair.
     odd: Option<Claim>,
     tries: u8,
+    /// The relay is to take TCP connections (RFC 6062).
+    tcp: bool,
     /// The client left meanwhile.
     abandoned: bool,
 }
@@ -70,6 +74,7 @@ struct Wishes {
     even_port: Option<bool>,
     token: Option<[u8; 8]>,
     dont_fragment: bool,
+    tcp: bool,
 }
 
 impl Engine {
@@ -99,7 +104,7 @@ impl Engine {
             self.close(now.instant, id, CloseReason::Expired, out);
         }
 
-        let wishes = Wishes::read(message)?;
+        let wishes = Wishes::read(message, self.settings.tcp_relay)?;
         if is_tunnel(five_tuple.client.ip()) {
             return Err(ErrorCode::FORBIDDEN);
         }
@@ -152,6 +157,7 @@ impl Engine {
             waiting_for: None,
             odd: None,
             tries: 0,
+            tcp: wishes.tcp,
             abandoned: false,
         };
         let id = self.table.open(five_tuple, opening);
@@ -161,7 +167,10 @@ impl Engine {
     /// An effect was carried out; finishes the request that waited for it. The
     /// route is a `Reply` or `Nothing`, and `out.effects` may hold a next try.
     pub fn complete(&mut self, now: Now, id: EffectId, outcome: Outcome, out: &mut Output) -> Route {
-        let id = allocation_of(id);
+        let id = match id {
+            EffectId::Allocation(id) => id,
+            EffectId::Connection(id) => return self.connected(now, id, outcome, out),
+        };
         let Some(opening) = self.table.opening_mut(id) else { return Route::Nothing };
         let Some(claim) = opening.waiting_for.take() else { return Route::Nothing };
         let Some(family) = opening.families.first().copied() else { return Route::Nothing };
@@ -176,7 +185,7 @@ impl Engine {
                 self.world.pool.release(claim);
                 odd.into_iter().for_each(|odd| self.world.pool.release(odd));
             }
-            Outcome::PortTaken | Outcome::Failed => {
+            _ => {
                 let odd = opening.odd.take();
                 self.world.pool.release(claim);
                 odd.into_iter().for_each(|odd| self.world.pool.release(odd));
@@ -218,7 +227,12 @@ impl Engine {
                 opening.waiting_for = Some(claim);
                 opening.odd = odd;
                 let relay = RelayId { allocation: id, family };
-                out.effects.push(Effect::BindRelay { id: effect_of(id), relay, local: pool.local(claim) });
+                let (tcp, local) = (opening.tcp, pool.local(claim));
+                let id = EffectId::Allocation(id);
+                out.effects.push(match tcp {
+                    true => Effect::BindTcpRelay { id, relay, local },
+                    false => Effect::BindRelay { id, relay, local },
+                });
                 return Route::Nothing;
             }
             let code = match pool.has(family) {
@@ -236,7 +250,7 @@ impl Engine {
         if opening.abandoned {
             return self.fail(id, ErrorCode::INSUFFICIENT_CAPACITY, out);
         }
-        let Opening { asked, lifetime, opened, address_error, .. } = *opening;
+        let Opening { asked, lifetime, opened, address_error, tcp, .. } = *opening;
         let odd = opening.odd.take();
         let identity = opening.identity.clone();
         let expires = now.instant + lifetime;
@@ -244,6 +258,9 @@ impl Engine {
             claim.map(|claim| Relay { claim, address: self.world.pool.advertised(claim), expires })
         });
         let user = &identity.account.user;
+        if tcp {
+            opened.into_iter().flatten().for_each(|claim| self.world.pool.tcp().add_relay(claim));
+        }
         let reservation_token = odd.map(|claim| self.reserve(now.instant, claim, &identity.username, user));
         let rate = self.settings.bits_per_second_per_allocation;
         let allocation = Allocation {
@@ -260,6 +277,7 @@ impl Engine {
             channel_of: HashMap::with_hasher(self.hash.clone()),
             traffic: Traffic::default(),
             bandwidth: (rate > 0).then(|| Bucket::new(rate, now.instant)),
+            tcp: tcp.then(|| Box::new(TcpRelay::new(self.hash.clone()))),
             timer: self.timers.insert(expires, Timer::Allocation(id)),
             timer_at: expires,
         };
@@ -385,11 +403,13 @@ impl Opening {
 
 impl Wishes {
     /// The checks of RFC 8656 §7.2, in its order.
-    fn read(message: &Message<'_>) -> Result<Self, ErrorCode> {
+    fn read(message: &Message<'_>, tcp_relay: bool) -> Result<Self, ErrorCode> {
         let protocol = message.get(AttributeType::REQUESTED_TRANSPORT).ok_or(ErrorCode::BAD_REQUEST)?;
-        if first_of_four(protocol).map_err(bad_request)? != UDP {
-            return Err(ErrorCode::UNSUPPORTED_TRANSPORT);
-        }
+        let tcp = match first_of_four(protocol).map_err(bad_request)? {
+            UDP => false,
+            TCP if tcp_relay => true,
+            _ => return Err(ErrorCode::UNSUPPORTED_TRANSPORT),
+        };
         let requested = optional(message, AttributeType::REQUESTED_ADDRESS_FAMILY, first_of_four)?;
         let additional = optional(message, AttributeType::ADDITIONAL_ADDRESS_FAMILY, first_of_four)?;
         let even_port = optional(message, AttributeType::EVEN_PORT, even_port_value)?;
@@ -418,7 +438,7 @@ impl Wishes {
         }
         let dont_fragment = message.has(AttributeType::DONT_FRAGMENT);
         let lifetime = lifetime.unwrap_or(DEFAULT_LIFETIME);
-        Ok(Self { lifetime, families, even_port, token, dont_fragment })
+        Ok(Self { lifetime, families, even_port, token, dont_fragment, tcp })
     }
 }
 
@@ -448,13 +468,4 @@ fn is_tunnel(ip: IpAddr) -> bool {
         IpAddr::V4(_) => false,
         IpAddr::V6(ip) => matches!(ip.segments(), [0x2002, ..] | [0x2001, 0x0000, ..]),
     }
-}
-
-/// At most one effect of an allocation is waited for, so its name will do.
-fn effect_of(id: AllocationId) -> EffectId {
-    EffectId(u64::from(id.generation) << 32 | u64::from(id.index))
-}
-
-const fn allocation_of(id: EffectId) -> AllocationId {
-    AllocationId { index: id.0 as u32, generation: (id.0 >> 32) as u32 }
 }

@@ -14,6 +14,7 @@ use super::bandwidth::Bucket;
 use super::counters::Counters;
 use super::ports::Claim;
 use super::route::{AllocationId, AllocationSummary, ClientPath, Traffic};
+use super::tcp_relay::TcpRelay;
 use super::time::Instant;
 use super::timers::TimerId;
 use super::world::Reach;
@@ -71,6 +72,8 @@ pub(super) struct Allocation {
     pub(super) traffic: Traffic,
     /// `None` without a limit.
     pub(super) bandwidth: Option<Bucket>,
+    /// There when it relays TCP (RFC 6062), not UDP.
+    pub(super) tcp: Option<Box<TcpRelay>>,
     pub(super) timer: TimerId,
     pub(super) timer_at: Instant,
 }

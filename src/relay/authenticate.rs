@@ -100,6 +100,22 @@ impl Authenticator {
         client: FiveTuple,
         message: &Message<'_>,
     ) -> Result<Identity, Refusal> {
+        self.check_with(now, client, message, |nonce| self.nonce_of(now, client, nonce))
+    }
+
+    /// Whether a nonce was given to this client and is still good.
+    pub(super) fn nonce_of(&self, now: Now, client: FiveTuple, nonce: &[u8]) -> NonceState {
+        self.nonces.check(now.unix, client, nonce)
+    }
+
+    /// The same with a word of the caller's on which nonces are good.
+    pub(super) fn check_with(
+        &self,
+        now: Now,
+        client: FiveTuple,
+        message: &Message<'_>,
+        judge: impl Fn(&[u8]) -> NonceState,
+    ) -> Result<Identity, Refusal> {
         if !message.has_sha1() && !message.has_sha256() {
             return Err(Refusal::Challenge(ErrorCode::UNAUTHENTICATED));
         }
@@ -121,7 +137,7 @@ impl Authenticator {
             let answer = self.throttle.failed_login(now.instant, client.client.ip());
             return Err(Refusal::Login { username, fault, answer });
         };
-        match self.nonces.check(now.unix, client, claim.nonce) {
+        match judge(claim.nonce) {
             NonceState::Fresh => {}
             NonceState::Old => return Err(Refusal::Stale),
             NonceState::Foreign => return Err(Refusal::Challenge(ErrorCode::STALE_NONCE)),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::address::{Family, Transport};
 use super::route::{CloseReason, DropReason};
+use super::tcp_relay::Origin;
 use crate::wire::{ErrorCode, Method};
 
 /// A number that one thread writes and others read.
@@ -47,17 +48,19 @@ impl Flow {
 }
 
 /// Methods that are counted by name; the rest are dropped unread.
-pub const METHODS: [Method; 6] = [
+pub const METHODS: [Method; 8] = [
     Method::BINDING,
     Method::ALLOCATE,
     Method::REFRESH,
     Method::CREATE_PERMISSION,
     Method::CHANNEL_BIND,
     Method::SEND,
+    Method::CONNECT,
+    Method::CONNECTION_BIND,
 ];
 
 /// Error codes this server answers with.
-pub const CODES: [ErrorCode; 13] = [
+pub const CODES: [ErrorCode; 15] = [
     ErrorCode::TRY_ALTERNATE,
     ErrorCode::BAD_REQUEST,
     ErrorCode::UNAUTHENTICATED,
@@ -69,6 +72,8 @@ pub const CODES: [ErrorCode; 13] = [
     ErrorCode::WRONG_CREDENTIALS,
     ErrorCode::UNSUPPORTED_TRANSPORT,
     ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH,
+    ErrorCode::CONNECTION_ALREADY_EXISTS,
+    ErrorCode::CONNECTION_TIMEOUT_OR_FAILURE,
     ErrorCode::ALLOCATION_QUOTA_REACHED,
     ErrorCode::INSUFFICIENT_CAPACITY,
 ];
@@ -117,6 +122,16 @@ pub struct Counters {
     pub connections: Counter,
     /// TCP connections refused or closed at a limit or deadline; written by `net`.
     pub connections_refused: Counter,
+    /// TCP connections to peers (RFC 6062), open or being opened.
+    pub data_connections: Counter,
+    /// Such connections that came about, by [`Origin::index`].
+    pub data_connections_opened: [Counter; Origin::ALL.len()],
+    /// Connections of peers that were closed at once: no permission, or too many.
+    pub data_connections_refused: Counter,
+    /// Bytes relayed over data connections, from clients to peers.
+    pub data_bytes_up: Counter,
+    /// Bytes relayed over data connections, from peers to clients.
+    pub data_bytes_down: Counter,
 }
 
 impl Counters {

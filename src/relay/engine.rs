@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use super::allocate::DEFAULT_LIFETIME;
 use super::authenticate::{Authenticator, Refusal};
@@ -20,6 +21,8 @@ use super::route::{
     ShardId,
 };
 use super::table::{Entry, Table};
+use super::tcp_relay::ConnectionId;
+use super::tcp_requests;
 use super::time::{Instant, Now};
 use super::timers::Timers;
 use super::world::{Bandwidth, PeerPolicy, Quota, Random, Throttle, Users};
@@ -50,6 +53,12 @@ pub struct Settings {
     pub nat_discovery: Vec<NatDiscovery>,
     /// Nonce keys: the first signs, all are accepted; at least one.
     pub nonce_keys: Vec<[u8; 32]>,
+    /// TCP allocations (RFC 6062).
+    pub tcp_relay: bool,
+    /// Data connections of one user, over all its TCP allocations; 0 is no limit.
+    pub data_connections_per_user: u32,
+    /// Shards of this server: a CONNECTION-ID may name each of them.
+    pub shards: u8,
 }
 
 /// What an engine is given of the world.
@@ -84,6 +93,7 @@ const MAX_REQUEST: usize = 8 * 1024;
 pub(super) enum Timer {
     Allocation(AllocationId),
     Reservation(Token),
+    Connection(ConnectionId),
 }
 
 /// The engine: one per shard.
@@ -99,6 +109,8 @@ pub struct Engine {
     pub(super) credit: Credit,
     /// How many clients were sent to another server.
     pub(super) sent_elsewhere: usize,
+    /// Every data connection, and whose it is.
+    pub(super) connections: HashMap<ConnectionId, AllocationId, FixedState>,
 }
 
 impl Engine {
@@ -122,6 +134,7 @@ impl Engine {
             authenticator,
             table: Table::new(hash.clone()),
             timers: Timers::new(),
+            connections: HashMap::with_hasher(hash.clone()),
             hash,
             draining: false,
             credit: Credit::default(),
@@ -157,10 +170,22 @@ impl Engine {
             ) if message.length() <= MAX_REQUEST => {
                 self.request(now, Asked::new(from, message), message, out)
             }
+            (Class::Request, Method::CONNECT | Method::CONNECTION_BIND)
+                if self.settings.tcp_relay && message.length() <= MAX_REQUEST =>
+            {
+                let asked = Asked::new(from, message);
+                match self.owner_elsewhere(asked, message) {
+                    Some(shard) => self.pass_on(now, asked, message, shard, out),
+                    None => self.request(now, asked, message, out),
+                }
+            }
             (
                 Class::Request,
                 Method::ALLOCATE | Method::REFRESH | Method::CREATE_PERMISSION | Method::CHANNEL_BIND,
             ) => self.drop_packet(DropReason::TooLarge),
+            (Class::Request, Method::CONNECT | Method::CONNECTION_BIND) if self.settings.tcp_relay => {
+                self.drop_packet(DropReason::TooLarge)
+            }
             (Class::Indication, Method::SEND) => self.send_indication(now.instant, from, message, out),
             // A keep-alive: RFC 8489 §6.3.2 wants no answer, whatever it carries.
             (Class::Indication, Method::BINDING) => {
@@ -177,7 +202,11 @@ impl Engine {
     fn request(&mut self, now: Now, asked: Asked, message: &Message<'_>, out: &mut Output) -> Route {
         let counters = Arc::clone(&self.world.counters);
         counters.request(asked.method);
-        let identity = match self.authenticator.check(now, asked.by.five_tuple, message) {
+        let checked = match asked.method {
+            Method::CONNECTION_BIND => self.check_connection_bind(now, asked, message),
+            _ => self.authenticator.check(now, asked.by.five_tuple, message),
+        };
+        let identity = match checked {
             Ok(identity) => identity,
             Err(refusal) => {
                 self.note_login(asked, &refusal, out);
@@ -185,6 +214,9 @@ impl Engine {
                 return reply::refusal(now, asked, &refusal, &self.authenticator, throttle, &counters, out);
             }
         };
+        if self.settings.tcp_relay && tcp_requests::is_contradiction(asked, message) {
+            return reply::error(asked, ErrorCode::BAD_REQUEST, &identity.signer, &counters, out, |_| {});
+        }
         let unknown = unknown_attributes(message, &[]);
         if !unknown.is_empty() {
             let code = ErrorCode::UNKNOWN_ATTRIBUTE;
@@ -196,12 +228,14 @@ impl Engine {
             Method::ALLOCATE => self.allocate(now, asked, &identity, message, out),
             Method::REFRESH => self.refresh(now, asked, &identity, message, out),
             Method::CREATE_PERMISSION => self.create_permission(now, asked, &identity, message, out),
+            Method::CONNECT => self.connect(now, asked, &identity, message, out),
+            Method::CONNECTION_BIND => self.connection_bind(now, asked, &identity, message, out),
             _ => self.channel_bind(now, asked, &identity, message, out),
         };
         answer.unwrap_or_else(|code| reply::error(asked, code, &identity.signer, &counters, out, |_| {}))
     }
 
-    fn note_login(&self, asked: Asked, refusal: &Refusal, out: &mut Output) {
+    pub(super) fn note_login(&self, asked: Asked, refusal: &Refusal, out: &mut Output) {
         let Refusal::Login { username, fault, answer } = refusal else { return };
         self.world.counters.failed_logins.add(1);
         if *answer {
@@ -235,6 +269,7 @@ impl Engine {
             match timer {
                 Timer::Allocation(id) => self.look_at(now.instant, id, out),
                 Timer::Reservation(token) => self.end_reservation(token),
+                Timer::Connection(id) => self.connection_timeout(id, out),
             }
         }
     }
@@ -307,8 +342,9 @@ impl Engine {
 
     /// Ends an allocation and gives everything back that it held.
     pub(super) fn close(&mut self, now: Instant, id: AllocationId, reason: CloseReason, out: &mut Output) {
-        let Some(Entry::Live(allocation)) = self.table.remove(id) else { return };
+        let Some(Entry::Live(mut allocation)) = self.table.remove(id) else { return };
         self.timers.cancel(allocation.timer);
+        self.close_connections(&mut allocation, out);
         for relay in allocation.relays.iter().flatten() {
             let family = relay.address.family();
             out.effects.push(Effect::CloseRelay { relay: RelayId { allocation: id, family } });
@@ -330,6 +366,7 @@ impl Engine {
         let Some(allocation) = self.table.live_mut(id) else { return };
         let Some(relay) = allocation.relays[family.index()].take() else { return };
         allocation.forget(family, &self.world.counters);
+        self.close_connections_of(id, family, out);
         self.table.forget_relay(relay.address);
         out.effects.push(Effect::CloseRelay { relay: RelayId { allocation: id, family } });
         self.world.pool.release(relay.claim);
@@ -368,7 +405,7 @@ pub(super) fn must_be_refused(kind: AttributeType) -> bool {
 }
 
 /// Comprehension-required attributes that this server knows, expected or not.
-const UNDERSTOOD: [AttributeType; 20] = [
+const UNDERSTOOD: [AttributeType; 21] = [
     AttributeType::MAPPED_ADDRESS,
     AttributeType::USERNAME,
     AttributeType::MESSAGE_INTEGRITY,
@@ -389,4 +426,5 @@ const UNDERSTOOD: [AttributeType; 20] = [
     AttributeType::USERHASH,
     AttributeType::XOR_MAPPED_ADDRESS,
     AttributeType::RESERVATION_TOKEN,
+    AttributeType::CONNECTION_ID,
 ];

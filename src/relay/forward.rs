@@ -105,6 +105,10 @@ impl Engine {
         let Some((id, allocation)) = self.table.find_live(from.five_tuple, now) else {
             return self.drop_packet(DropReason::NoAllocation);
         };
+        // RFC 6062 §4.1: a TCP allocation has no use for it.
+        if allocation.tcp.is_some() {
+            return self.drop_packet(DropReason::Unsupported);
+        }
         let Some(Ok(peer)) = message.xor_address(AttributeType::XOR_PEER_ADDRESS) else {
             return self.drop_packet(DropReason::Malformed);
         };
@@ -212,6 +216,10 @@ impl Engine {
         let Some(allocation) = allocation.filter(|a| a.relay(relay.family, now).is_some()) else {
             return self.drop_packet(DropReason::NoAllocation);
         };
+        // A datagram to a relay that takes TCP alone.
+        if allocation.tcp.is_some() {
+            return self.drop_packet(DropReason::NoSuchRelay);
+        }
         let Some(permission) = allocation.permission(peer.ip(), now) else {
             return self.drop_packet(DropReason::NoPermission);
         };

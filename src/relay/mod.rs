@@ -2,8 +2,8 @@
 //! comes out that says where the bytes go. It sees no socket, no clock and no
 //! source of randomness that was not handed to it; what it needs of the world it
 //! asks through the traits of [`world`] or leaves as an [`Effect`] for `net` to
-//! carry out. After every input, drain [`Output::effects`] and answer each
-//! [`Effect::BindRelay`] with [`Engine::complete`].
+//! carry out. After every input, drain [`Output::effects`] and answer each that
+//! has an [`EffectId`] with [`Engine::complete`].
 //!
 //! Called by `net`, one engine per shard; by tests and fuzzers with a simulated
 //! world.
@@ -25,6 +25,10 @@ mod requests;
 mod reservation;
 pub mod route;
 mod table;
+mod tcp_events;
+mod tcp_ledger;
+mod tcp_relay;
+mod tcp_requests;
 pub mod time;
 mod timers;
 pub mod world;
@@ -37,4 +41,5 @@ pub use route::{
     AllocationId, AllocationSummary, ClientPath, CloseReason, DropReason, Effect, EffectId, Link, LoginFault,
     Outcome, Output, RelayId, Route, ShardId, Traffic,
 };
+pub use tcp_relay::{ConnectionId, Origin};
 pub use time::{Instant, Now, UnixTime};

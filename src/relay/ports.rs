@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use super::address::{Family, PeerAddr, RelayAddr};
 use super::reservation::Reservations;
 use super::route::ShardId;
+use super::tcp_ledger::TcpLedger;
 use super::world::Random;
 
 /// Random picks before the table is searched in order.
@@ -44,6 +45,7 @@ pub struct RelayPool {
     first: u16,
     last: u16,
     reservations: Reservations,
+    tcp: TcpLedger,
 }
 
 impl RelayPool {
@@ -60,7 +62,13 @@ impl RelayPool {
                 used: AtomicU32::new(0),
             })
             .collect();
-        Self { addresses, first: *ports.start(), last: *ports.end(), reservations: Reservations::default() }
+        Self {
+            addresses,
+            first: *ports.start(),
+            last: *ports.end(),
+            reservations: Reservations::default(),
+            tcp: TcpLedger::default(),
+        }
     }
 
     /// Whether relays of this family can be had at all.
@@ -101,6 +109,7 @@ impl RelayPool {
     pub fn release(&self, claim: Claim) {
         let address = &self.addresses[usize::from(claim.address)];
         let holder = &address.holders[usize::from(claim.port - self.first)];
+        self.tcp.forget_relay(claim);
         if holder.swap(0, Relaxed) != 0 {
             address.used.fetch_sub(1, Relaxed);
         }
@@ -116,6 +125,20 @@ impl RelayPool {
     /// Ports held for a second allocation.
     pub(super) const fn reservations(&self) -> &Reservations {
         &self.reservations
+    }
+
+    /// What the TCP allocations of all shards share.
+    pub(super) const fn tcp(&self) -> &TcpLedger {
+        &self.tcp
+    }
+
+    /// The claim of a TCP allocation that has `peer` as its relayed transport
+    /// address, local or advertised.
+    pub(super) fn tcp_relay(&self, peer: PeerAddr) -> Option<Claim> {
+        let address =
+            self.addresses.iter().position(|a| a.advertised == peer.ip() || a.local == peer.ip())?;
+        let claim = Claim { address: u16::try_from(address).ok()?, port: peer.port() };
+        self.tcp.is_relay(claim).then_some(claim)
     }
 
     /// What the socket of a claim is bound to.

@@ -129,6 +129,10 @@ impl Engine {
         let compat = self.settings.compat_permission_lifetime;
         let World { peers, pool, counters, .. } = &self.world;
         let (id, allocation) = owned(&mut self.table, now.instant, asked, identity)?;
+        // Channels are for datagrams.
+        if allocation.tcp.is_some() {
+            return Err(ErrorCode::BAD_REQUEST);
+        }
         let number = message.get(AttributeType::CHANNEL_NUMBER).ok_or(ErrorCode::BAD_REQUEST)?;
         let number = channel_number_value(number).map_err(bad_request)?;
         let peer = message.xor_address(AttributeType::XOR_PEER_ADDRESS).ok_or(ErrorCode::BAD_REQUEST)?;
@@ -177,7 +181,7 @@ impl Engine {
 }
 
 /// The live allocation of this 5-tuple, when it belongs to who asks.
-fn owned<'t>(
+pub(super) fn owned<'t>(
     table: &'t mut Table,
     now: Instant,
     asked: Asked,

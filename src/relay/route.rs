@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::address::{Family, FiveTuple, PeerAddr, RelayAddr};
+use super::tcp_relay::{ConnectionId, Origin};
 use super::time::Instant;
 
 /// The caller's handle of a client's side: one of a shard's UDP sockets or one
@@ -47,9 +48,14 @@ pub struct RelayId {
     pub family: Family,
 }
 
-/// Names an effect that the engine waits for.
+/// Names an effect that the engine waits for: at most one of each of these.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct EffectId(pub u64);
+pub enum EffectId {
+    /// An Allocate waits for it.
+    Allocation(AllocationId),
+    /// A Connect waits for it.
+    Connection(ConnectionId),
+}
 
 /// Names a shard, from 0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -133,6 +139,18 @@ pub enum Effect {
         /// Local address and port.
         local: SocketAddr,
     },
+    /// Listen for peers' TCP connections at exactly this local address, in a way
+    /// that [`Effect::ConnectPeer`] can connect from it, and answer with
+    /// [`Engine::complete`](super::Engine::complete). Each connection goes to
+    /// [`Engine::peer_connection`](super::Engine::peer_connection).
+    BindTcpRelay {
+        /// To complete.
+        id: EffectId,
+        /// What the socket will be known by.
+        relay: RelayId,
+        /// Local address and port.
+        local: SocketAddr,
+    },
     /// Close this relay socket. Its port may be claimed again already; until the
     /// socket is closed, a bind of it comes out as [`Outcome::PortTaken`].
     CloseRelay {
@@ -147,6 +165,57 @@ pub enum Effect {
         username: Arc<str>,
         /// Why not.
         fault: LoginFault,
+    },
+    /// Connect to a peer over TCP, and answer with
+    /// [`Engine::complete`](super::Engine::complete). What the peer then sends is
+    /// kept until [`Effect::Join`] or [`Effect::ClosePeer`].
+    ConnectPeer {
+        /// To complete.
+        id: EffectId,
+        /// What the connection will be known by.
+        connection: ConnectionId,
+        /// Whose it is.
+        relay: RelayId,
+        /// Local address and port to connect from.
+        local: SocketAddr,
+        /// Whom to connect to.
+        peer: PeerAddr,
+    },
+    /// The peer has had its time to answer: stop connecting, and complete with
+    /// [`Outcome::NoAnswer`].
+    GiveUpConnect {
+        /// To complete.
+        id: EffectId,
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// Close a peer's connection, and the client's that it is joined to.
+    ClosePeer {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// From behind the bytes that have been taken from this client connection on,
+    /// all that comes is the peer's, and the other way round; what the peer has
+    /// sent already comes first, behind the reply to this very request.
+    Join {
+        /// The client's connection.
+        client: ClientPath,
+        /// The peer's.
+        connection: ConnectionId,
+        /// Whose it is.
+        allocation: AllocationId,
+        /// Whom it goes to.
+        peer: PeerAddr,
+        /// Who began it.
+        origin: Origin,
+    },
+    /// Hand this client connection to another shard, with its unread bytes from
+    /// the message on that had this effect.
+    PassOn {
+        /// The connection.
+        client: ClientPath,
+        /// To whom.
+        shard: ShardId,
     },
     /// An allocation was made: one log line.
     Opened(Arc<AllocationSummary>),
@@ -188,6 +257,12 @@ pub enum Outcome {
     PortTaken,
     /// Nothing of the kind will do now (descriptors, memory, no such address).
     Failed,
+    /// The peer's connection stands.
+    Connected,
+    /// The peer refused it, or can't be reached.
+    Refused,
+    /// The peer did not answer in time.
+    NoAnswer,
 }
 
 /// One allocation, for logs and session lists.

@@ -38,6 +38,9 @@ methods! {
     DATA = 0x007, "data";
     CREATE_PERMISSION = 0x008, "create_permission";
     CHANNEL_BIND = 0x009, "channel_bind";
+    CONNECT = 0x00A, "connect";
+    CONNECTION_BIND = 0x00B, "connection_bind";
+    CONNECTION_ATTEMPT = 0x00C, "connection_attempt";
 }
 
 impl Method {

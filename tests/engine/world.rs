@@ -86,6 +86,9 @@ impl Default for Setup {
                 classic: false,
                 nat_discovery: Vec::new(),
                 nonce_keys: vec![[7; 32]],
+                tcp_relay: false,
+                data_connections_per_user: 0,
+                shards: 1,
             },
         }
     }
@@ -357,6 +360,8 @@ impl World {
             Effect::LoginFailed { fault, .. } => self.faults.push(fault),
             Effect::Opened(_) => self.opened += 1,
             Effect::Closed(_, reason) => self.closed.push(reason),
+            // tests/tcp_relay has a world for these.
+            tcp => panic!("TCP is not relayed here: {tcp:?}"),
         }
         None
     }
