@@ -7,6 +7,8 @@
 //!   over TCP, TLS or IPv6: [`adapter`].
 //! - A server connection as one [`webrtc_util::Conn`], whatever it runs on:
 //!   [`transport`], [`framing`].
+//! - A TURN client of our own, that shows error codes and carries a load: [`turn`];
+//!   what an error response says: [`refusal`].
 //! - One page of a server's admin address: [`http`].
 //! - `turn:HOST:PORT?transport=…`, `turns:HOST:PORT`: [`url`].
 //!
@@ -19,7 +21,9 @@ pub mod framing;
 pub mod http;
 pub mod pair;
 pub mod probe;
+pub mod refusal;
 pub mod transport;
+pub mod turn;
 pub mod url;
 
 /// A user of the TURN server: what `iceServers` calls `username` and

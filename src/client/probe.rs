@@ -30,8 +30,8 @@ use webrtc::turn::proto::reqtrans::RequestedTransport;
 
 use crate::client::Credentials;
 use crate::client::framing::MAX_MESSAGE;
+use crate::client::refusal::Refusal;
 use crate::client::transport::{self, Endpoint, SharedConn};
-use crate::wire::ErrorCode;
 
 /// First retransmission over UDP; doubles (RFC 8489 §6.2.1 allows a shorter
 /// start than 500 ms where the path is known to be quick).
@@ -51,52 +51,6 @@ pub struct Probe {
     /// Whether it lets a client relay to its own relay address, as two clients
     /// of one server must; the refusal otherwise.
     pub own_relay_permitted: Result<(), Refusal>,
-}
-
-/// An error response.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The request that was refused.
-    pub request: &'static str,
-    /// ERROR-CODE, 300 to 699.
-    pub code: u16,
-    /// The server's reason phrase.
-    pub reason: String,
-}
-
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { request, code, reason } = self;
-        // A server may leave the phrase out, as floe does to strangers.
-        let known = ErrorCode::new(*code).map_or("", ErrorCode::reason);
-        let reason = if reason.is_empty() { known } else { reason };
-        write!(f, "{code} {reason} to {request}: {}", self.cause())
-    }
-}
-
-impl Refusal {
-    /// The likely cause, for a person.
-    fn cause(&self) -> &'static str {
-        match self.code {
-            300 => "the server sends new clients elsewhere (it drains, or is full)",
-            401 => "wrong username, password or shared secret, or the credentials have expired",
-            403 if self.request == "CreatePermission" => {
-                "the server denies this peer address (floe: peers.allow; coturn: --allow-loopback-peers, \
-                 --allowed-peer-ip)"
-            }
-            403 => "the server forbids this to this user",
-            437 => "another allocation stands on this 5-tuple",
-            438 => {
-                "the server calls its own fresh nonce stale (clocks, or several servers behind one address)"
-            }
-            440 => "the server has no relay address of this family",
-            441 => "the credentials changed under way",
-            442 => "the server relays no UDP",
-            486 => "this user's allocation quota is reached",
-            508 => "the server has no relay port left, or it is draining",
-            _ => "see the server's log",
-        }
-    }
 }
 
 /// Why there is no [`Probe`].
@@ -320,11 +274,7 @@ impl Client {
     }
 
     fn unreachable(&self, error: webrtc_util::Error) -> ProbeError {
-        let error = match error {
-            webrtc_util::Error::Io(io) => io.0,
-            other => std::io::Error::other(other),
-        };
-        ProbeError::Unreachable { server: self.server.clone(), error }
+        ProbeError::Unreachable { server: self.server.clone(), error: transport::io_error(error) }
     }
 }
 

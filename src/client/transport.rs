@@ -162,3 +162,11 @@ pub async fn connect(endpoint: &Endpoint) -> io::Result<SharedConn> {
         }
     }
 }
+
+/// What went wrong with a connection, as the system has it.
+pub fn io_error(error: webrtc_util::Error) -> io::Error {
+    match error {
+        webrtc_util::Error::Io(io) => io.0,
+        other => io::Error::other(other),
+    }
+}

@@ -1,0 +1,9 @@
+//! The client side against a real server: floe's own TURN client, and what
+//! `floe bench` says of it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod turn_client;
