@@ -30,7 +30,8 @@ fn refusal(settings: DirectorySettings) -> DirectoryError {
     Directory::new(settings, &mut Seven).err().unwrap()
 }
 
-// A-086, and the keys of vectors T1 and T2.
+/// The keys of vectors T1 and T2 too.
+//
 #[test]
 fn a_static_user_has_the_keys_of_its_password() {
     let directory = directory(vec![user("alice", "correct horse battery staple")], &[]);
@@ -64,7 +65,8 @@ fn what_is_minted_is_known() {
     assert!(account.keys == [LongTermKeys::derive(&minted.username, REALM, &minted.password)]);
 }
 
-// F-002: the engine compares, so that an expired name costs what a good one does.
+// F-002
+// The engine compares, so that an expired name costs what a good one does.
 #[test]
 fn an_expired_name_keeps_its_expiry() {
     let account = directory(vec![], &["north"]).account(NOW, "1000000000:alice");
@@ -157,7 +159,8 @@ fn a_static_user_wins_over_the_time_limited_reading() {
     assert!(!account.keys.contains(&LongTermKeys::derive(name, REALM, "Cd/49soE35ICqcJF/bCTn8Z4OyE=")));
 }
 
-// H-033, H-034: nothing an account costs tells known from unknown.
+/// Nothing an account costs tells known from unknown.
+// H-033 H-034
 #[test]
 fn every_name_has_as_many_candidates() {
     for secrets in [&[][..], &["one"], &["one", "two", "three"]] {
@@ -168,7 +171,8 @@ fn every_name_has_as_many_candidates() {
     }
 }
 
-// H-034: or an unknown name's keys could be guessed.
+// H-034
+// Or an unknown name's keys could be guessed.
 #[test]
 fn the_keys_of_nobody_come_from_this_process_alone() {
     struct Eight;
@@ -209,7 +213,8 @@ fn a_flood_of_names_neither_grows_the_cache_nor_drives_out_who_is_in_use() {
     assert!(kept.count() >= 450);
 }
 
-// A-078 and the USERHASH of vector T3.
+/// Alice has the USERHASH of vector T3.
+//
 #[test]
 fn a_static_user_is_found_by_its_userhash() {
     let directory = directory(vec![user("alice", "k3Vq9xTz"), user("bob", "k3Vq9xTz")], &[]);
@@ -272,7 +277,8 @@ fn the_realm_has_the_form_it_is_sent_in() {
     }
 }
 
-// H-035: secrets are never logged.
+// H-035
+// Secrets are never logged.
 #[test]
 fn debug_output_and_errors_hold_no_secret() {
     let printed = format!("{:?}", directory(vec![user("alice", "k3Vq9xTz")], &["north"]));

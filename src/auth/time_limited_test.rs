@@ -28,7 +28,8 @@ fn the_expiry_is_capped_at_what_a_server_believes() {
     assert!(parse(&minted.username).is_some());
 }
 
-// USERNAME has at most 508 bytes.
+//
+// USERNAME has at most 508 bytes.
 #[test]
 fn a_name_is_minted_up_to_508_bytes() {
     let secret = Secret::new("s", "x");
@@ -45,7 +46,8 @@ fn a_user_that_could_break_a_log_line_is_refused() {
     }
 }
 
-// H-035: secrets are never logged.
+// H-035
+// Secrets are never logged.
 #[test]
 fn debug_output_holds_no_secret() {
     let secret = Secret::new("newest", "k3Vq9xTz0LmN4wBp");

@@ -92,7 +92,8 @@ fn every_form_that_embeds_ipv4_is_denied() {
     assert_all(&filter(&[], &[]), Reach::Open, &["2a00:1::100:5efe:808:808", "2a00:1::5eff:808:808"]);
 }
 
-// H-004: what is embedded must be allowed itself.
+// H-004
+// What is embedded must be allowed itself.
 #[test]
 fn an_opened_translator_does_not_open_denied_ipv4_addresses() {
     let allow =
@@ -114,7 +115,8 @@ fn an_opened_translator_does_not_open_denied_ipv4_addresses() {
     assert_all(&host(&["64:ff9b::/97"]), Reach::Denied, &["64:ff9b::8.8.8.8", "64:ff9b::8.8.4.4"]);
 }
 
-// H-005: RFC 8656 §21.4, a MUST.
+// H-005
+// RFC 8656 §21.4, a MUST.
 #[test]
 fn sixtofour_and_teredo_are_denied_whatever_is_allowed() {
     let tunnels = ["2002:808:808::1", "2002:7f00:1::1", "2001::1", "2001:0:808:808::1"];
@@ -250,14 +252,16 @@ fn a_relay_address_always_gets_a_permission_and_no_packet_by_the_kernel() {
     assert!(may_send(&named, "10.0.0.5:50000") && may_send(&named, "8.8.4.4:50000"));
 }
 
-// H-009: behind a 1:1 NAT a listener has two addresses.
+// H-009
+// Behind a 1:1 NAT a listener has two addresses.
 #[test]
 fn a_socket_is_protected_by_its_local_and_its_advertised_address() {
     let host = host(&["10.0.0.5", "8.8.4.4"]);
     assert!(!may_send(&host, "10.0.0.5:5349") && !may_send(&host, "8.8.4.4:5349"));
 }
 
-// H-009: a store elsewhere.
+// H-009
+// A store elsewhere.
 #[test]
 fn a_protected_socket_elsewhere_is_the_only_one_closed_there() {
     let host = host(&[]);
@@ -273,7 +277,8 @@ fn nothing_is_sent_to_port_0() {
     assert!(!may_send(&filter(&[], &[]), "8.8.8.8:0"));
 }
 
-// H-013: the same judgement serves packets from peers.
+// H-013
+// The same judgement serves packets from peers.
 #[test]
 fn nothing_is_sent_where_no_permission_can_be() {
     let filter = filter(&[], &[]);
@@ -340,7 +345,8 @@ proptest! {
         }
     }
 
-    // H-002, H-003, H-005, H-010: holds for every address and every list.
+    /// This holds for every address and every list.
+    // H-002 H-003 H-005 H-010
     #[test]
     fn some_doors_no_list_opens(bits in any::<u128>(), length in 0u8..=128, port in any::<u16>()) {
         let address = IpAddr::V6(bits.into());

@@ -28,14 +28,16 @@ fn a_source_gets_twice_its_rate_at_once_and_then_its_rate() {
     assert_eq!(answers(&throttle, after(60_000), SOURCE, 1000), 400);
 }
 
-// H-018: clients behind one NAT at 20 a second are never turned away.
+// H-018
+// Clients behind one NAT at 20 a second are never turned away.
 #[test]
 fn a_steady_source_within_its_rate_is_always_answered() {
     let throttle = SourceThrottle::new(20, 0);
     assert!((0..10_000).all(|n| throttle.may_answer(after(n * 50), SOURCE)));
 }
 
-// H-018. A few of many sources may fall together with the busy one.
+// H-018
+// A few of many sources may fall together with the busy one.
 #[test]
 fn a_source_over_its_limit_does_not_silence_others() {
     let throttle = SourceThrottle::new(10, 0);
@@ -100,7 +102,8 @@ fn the_largest_limits_hold_without_overflow() {
     }
 }
 
-// H-019: forged sources take nothing but their bucket's share, and reset none.
+// H-019
+// Forged sources take nothing but their bucket's share, and reset none.
 #[test]
 fn a_flood_of_forged_sources_frees_nobody() {
     let throttle = SourceThrottle::new(10, 0);
@@ -132,7 +135,8 @@ fn many_shards_share_one_budget() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    // H-018: in every stretch of time at most burst + rate x time, and a source
+    // H-018
+    // In every stretch of time at most burst + rate x time, and a source
     // that waits its turn is never starved.
     #[test]
     fn no_stretch_of_time_sees_more_than_burst_and_rate(

@@ -1,5 +1,6 @@
-//! The configuration a test's server begins with: loopback only, free ports,
-//! no limits, loopback allowed as peer.
+//! The configuration a test's server begins with: `config/strict.toml`, by the
+//! letter of the RFC, and on top of it loopback only, free ports, no limits,
+//! loopback allowed as peer.
 
 use super::User;
 
@@ -19,7 +20,8 @@ pub struct Config(toml::Table);
 impl Config {
     /// What every test's server has; `state_directory` is its own.
     pub(super) fn new(state_directory: &str) -> Self {
-        let mut config = Self(toml::Table::new());
+        let strict = toml::from_str(include_str!("../../config/strict.toml"));
+        let mut config = Self(strict.expect("config/strict.toml is TOML"));
         let users = toml::Table::from_iter([ALICE, BOB].map(|u| (u.name.to_owned(), u.password.into())));
         config
             .set("realm", REALM)

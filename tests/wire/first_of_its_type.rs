@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use crate::build::{Draft, drafts, request};
 
+//
 #[test]
 fn first_of_each_named_type_is_found() {
     let seals = [

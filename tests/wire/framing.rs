@@ -1,5 +1,4 @@
-//! Messages in a byte stream (RFC 8489 §6.2.2, RFC 8656 §12.5,
-//! H-043).
+//! Messages in a byte stream (RFC 8489 §6.2.2, RFC 8656 §12.5).
 
 use floe::wire::frame::{Next, next};
 use floe::wire::{ChannelNumber, Method, channel_data, padding};
@@ -96,9 +95,10 @@ fn first_byte_alone_refuses_what_is_neither() {
     }
 }
 
+//
 #[test]
 fn rfc_4571_framing_is_refused_at_its_length() {
-    // 00 14, then a Binding request: A-030.
+    // 00 14, then a Binding request.
     assert_eq!(next(&[0x00, 0x14, 0x00, 0x01], MAX), Next::Invalid);
 }
 
@@ -129,6 +129,7 @@ fn longest_channel_data_does_not_overflow() {
     }
 }
 
+// H-043
 #[test]
 fn too_long_is_refused_before_it_arrives() {
     assert_eq!(next(&[0x00, 0x01, 0xFF, 0xFC], 16_384), Next::Invalid);

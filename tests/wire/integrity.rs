@@ -13,9 +13,10 @@ fn values(message: &Message<'_>) -> Vec<(AttributeType, Vec<u8>)> {
     message.attributes().map(|a| (a.kind, a.value.to_vec())).collect()
 }
 
+// A-051 A-052
 #[test]
 fn what_follows_integrity_is_not_seen() {
-    // LIFETIME 0 slipped in behind MESSAGE-INTEGRITY.
+    // LIFETIME 0 slipped in behind MESSAGE-INTEGRITY.
     for sha256 in [false, true] {
         let bytes = request(|message| {
             message.put(AttributeType::USERNAME, b"alice");
@@ -35,9 +36,10 @@ fn what_follows_integrity_is_not_seen() {
     }
 }
 
+//
 #[test]
 fn both_may_be_there() {
-    // A-050; and between them nothing counts.
+    // And between them nothing counts.
     let bytes = request(|message| {
         message.put_u32(AttributeType::LIFETIME, 600).sign_sha1(KEY);
         message.put(AttributeType::DATA, b"hidden").sign_sha256(b"another key").put_fingerprint();
@@ -66,9 +68,10 @@ fn a_second_one_of_a_kind_is_not_seen() {
     assert!(!message.verify_sha1(b"second") && !message.verify_sha256(b"second"));
 }
 
+//
 #[test]
 fn one_being_wrong_leaves_the_other() {
-    // which of them decides is the engine's.
+    // Which of them decides is the engine's.
     let right = request(|message| {
         message.sign_sha1(KEY).sign_sha256(KEY);
     });
@@ -82,9 +85,10 @@ fn one_being_wrong_leaves_the_other() {
     assert!(message.verify_sha1(KEY) && !message.verify_sha256(KEY));
 }
 
+// A-054 A-055
 #[test]
 fn tags_of_other_lengths_never_verify() {
-    // there, so not unauthenticated, but wrong.
+    // There, so not unauthenticated, but wrong.
     for (kind, right) in
         [(AttributeType::MESSAGE_INTEGRITY, 20), (AttributeType::MESSAGE_INTEGRITY_SHA256, 32)]
     {
@@ -116,9 +120,10 @@ fn without_integrity_nothing_verifies() {
     assert!(!message.verify_sha1(b"") && !message.verify_sha256(b""));
 }
 
+//
 #[test]
 fn padding_is_covered_as_it_was_received() {
-    // padding that is not zero is accepted, and signed as it is.
+    // Padding that is not zero is accepted, and signed as it is.
     let mut bytes = request(|message| {
         message.put(AttributeType::USERNAME, b"alice");
     });

@@ -18,6 +18,7 @@ fn binding() -> Vec<u8> {
     })
 }
 
+//
 #[test]
 fn top_bits_are_zero() {
     for top in [0x40, 0x80, 0xC0] {
@@ -27,6 +28,7 @@ fn top_bits_are_zero() {
     }
 }
 
+//
 #[test]
 fn the_cookie_is_there() {
     for byte in 4..8 {
@@ -36,6 +38,7 @@ fn the_cookie_is_there() {
     }
 }
 
+// A-008 A-009
 #[test]
 fn the_length_is_that_of_the_datagram() {
     let right = binding();
@@ -55,6 +58,7 @@ fn the_length_is_that_of_the_datagram() {
     }
 }
 
+//
 #[test]
 fn the_length_is_a_multiple_of_four() {
     for extra in 1..4 {
@@ -65,6 +69,7 @@ fn the_length_is_a_multiple_of_four() {
     }
 }
 
+//
 #[test]
 fn an_attribute_ends_within_the_message() {
     let whole = request(|message| {
@@ -95,6 +100,7 @@ fn the_last_attribute_is_padded() {
     assert!(refused(&bytes));
 }
 
+//
 #[test]
 fn fingerprint_is_last() {
     for behind in [AttributeType::SOFTWARE, AttributeType::MESSAGE_INTEGRITY, AttributeType::FINGERPRINT] {
@@ -105,6 +111,7 @@ fn fingerprint_is_last() {
     }
 }
 
+//
 #[test]
 fn fingerprint_is_right() {
     let mut bytes = request(|message| {
@@ -121,6 +128,7 @@ fn fingerprint_is_right() {
     }
 }
 
+//
 #[test]
 fn the_first_byte_says_what_a_packet_is() {
     for first in 0..=u8::MAX {

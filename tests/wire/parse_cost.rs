@@ -27,6 +27,7 @@ fn message_of(attributes: usize) -> Vec<u8> {
     })
 }
 
+// H-044
 #[test]
 fn parsing_is_linear() {
     let [few, many] = [1_000, 16_000].map(|attributes| {
@@ -37,6 +38,7 @@ fn parsing_is_linear() {
     assert!(many < few * 64, "{few:?} for 1,000 attributes, {many:?} for 16,000");
 }
 
+// H-044
 #[test]
 fn looking_up_does_not_walk_the_message() {
     let bytes = message_of(16_000);

@@ -22,6 +22,7 @@ fn lengths_are_exact() {
     }
 }
 
+// B-070
 #[test]
 fn addresses_have_a_family_and_its_length() {
     for family in 0..=u8::MAX {
@@ -40,6 +41,7 @@ fn first_byte_of_an_address_is_ignored() {
     assert_eq!(decode(&[0xFF, 1, 0x0D, 0x96, 192, 0, 2, 1]), Ok("192.0.2.1:3478".parse().unwrap()));
 }
 
+//
 #[test]
 fn error_codes_are_300_to_699() {
     for class in 0..=u8::MAX {
@@ -75,9 +77,10 @@ fn address_error_code() {
     assert_eq!(address_error_code_value(&[2, 0, 4]), Err(MalformedValue));
 }
 
+//
 #[test]
 fn unknown_attributes_are_padded_as_any_value() {
-    // six bytes and two zeros, not the last type twice.
+    // Six bytes and two zeros, not the last type twice.
     let types = [0x7FFE, 0x0003, 0x7F00].map(AttributeType);
     let bytes = request(|message| {
         message.put_unknown_attributes(&types);
@@ -103,9 +106,10 @@ fn the_first_known_password_algorithm_is_preferred() {
     }
 }
 
+//
 #[test]
 fn padding_is_zero() {
-    // behind bytes that are not, in a buffer that was used before.
+    // Behind bytes that are not, in a buffer that was used before.
     let mut out = vec![0xEE; 400];
     out.clear();
     let mut message =

@@ -85,6 +85,7 @@ fn with_zero_padding(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
+// G-1 G-2 G-3 G-4 G-6
 #[test]
 fn each_reads_as_what_it_is() {
     for (name, vector) in vectors() {
@@ -113,6 +114,7 @@ fn each_reads_as_what_it_is() {
     }
 }
 
+// G-1 G-2 G-3 G-4 G-6 G-7
 #[test]
 fn each_verifies_with_its_key_and_no_other() {
     for (name, vector) in vectors() {
@@ -154,6 +156,7 @@ fn each_is_refused_with_any_bit_changed() {
     }
 }
 
+// G-1 G-2 G-3 G-4 G-6 G-7
 #[test]
 fn each_is_written_byte_for_byte() {
     for (name, vector) in vectors() {
@@ -186,9 +189,10 @@ fn each_is_written_byte_for_byte() {
     }
 }
 
+// G-5 A-008
 #[test]
 fn rfc_8489_b1_as_printed_is_dropped() {
-    // G-5: its length field says more than there is.
+    // Its length field says more than there is.
     let mut broken = all();
     broken.retain(|_, vector| vector.broken.is_some());
     assert_eq!(broken.len(), 1);
@@ -197,6 +201,7 @@ fn rfc_8489_b1_as_printed_is_dropped() {
     }
 }
 
+//
 #[test]
 fn keys_are_those_of_the_rfcs() {
     let keys = LongTermKeys::derive("user", "realm", "pass");
