@@ -7,13 +7,17 @@
 #![cfg_attr(fuzzing, no_main)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[cfg(fuzzing)]
 #[path = "../../tests/engine/client.rs"]
 #[allow(dead_code)] // the engine's tests use the rest
 mod client;
+#[cfg(fuzzing)]
 #[path = "../../tests/engine/model.rs"]
 mod model;
+#[cfg(fuzzing)]
 #[path = "../../tests/engine/sequences.rs"]
 mod sequences;
+#[cfg(fuzzing)]
 #[path = "../../tests/engine/world.rs"]
 #[allow(dead_code)] // the engine's tests use the rest
 mod world;
@@ -22,5 +26,5 @@ mod world;
 libfuzzer_sys::fuzz_target!(|data: &[u8]| check(data));
 
 pub(crate) fn check(data: &[u8]) {
-    sequences::run(data);
+    crate::sequences::run(data);
 }

@@ -41,6 +41,7 @@ use tokio::sync::{Semaphore, watch};
 pub use access::{ApiKey, random_token};
 pub use credentials::{DEFAULT_TTL, MAX_TTL, MAX_USERNAME, Mint, Minted};
 pub use health::Readiness;
+pub use signal::check_signal;
 
 use crate::relay::UnixTime;
 use crate::relay::counters::Counters;

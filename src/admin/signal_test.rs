@@ -9,7 +9,7 @@ fn a_message_is_an_object_with_one_known_key() {
         r#"{"new-ice-candidate":{"candidate":"…","sdpMid":"0","sdpMLineIndex":0,"usernameFragment":"x"}}"#,
         r#"{"new-ice-candidate":null}"#,
     ] {
-        assert_eq!(check(good), Ok(()), "{good}");
+        assert_eq!(check_signal(good), Ok(()), "{good}");
     }
     for bad in [
         "",
@@ -26,13 +26,13 @@ fn a_message_is_an_object_with_one_known_key() {
         r#"{"offer":{}} x"#,
         r#"{"offer":}"#,
     ] {
-        assert!(check(bad).is_err(), "{bad}");
+        assert!(check_signal(bad).is_err(), "{bad}");
     }
     let padded = |length: usize| format!(r#"{{"offer":"{}"}}"#, "x".repeat(length - 12));
-    assert_eq!(check(&padded(MAX_MESSAGE)), Ok(()));
-    assert!(check(&padded(MAX_MESSAGE + 1)).is_err());
+    assert_eq!(check_signal(&padded(MAX_MESSAGE)), Ok(()));
+    assert!(check_signal(&padded(MAX_MESSAGE + 1)).is_err());
     let deep = format!(r#"{{"offer":{}}}"#, "[".repeat(60_000));
-    assert!(check(&deep).is_err());
+    assert!(check_signal(&deep).is_err());
 }
 
 #[test]

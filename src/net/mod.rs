@@ -21,7 +21,7 @@ mod entrance;
 mod inbox;
 mod limit;
 mod listener;
-mod proxy;
+pub mod proxy;
 mod random;
 mod relays;
 mod ring;

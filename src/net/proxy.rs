@@ -4,6 +4,8 @@
 //! The crate `ppp` parses; of the two that were compared, `proxy-header` takes
 //! any character after `PROXY` and hides the bytes that the checksum is over.
 //! Nothing behind a header is read: TLS or the first frame begins there.
+//!
+//! Called by `entrance`; [`decode`] by the fuzzer as well.
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,12 +29,13 @@ const LONGEST_REST: usize = 4096;
 
 /// On whose behalf a connection is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Origin {
+pub enum Origin {
     /// The balancer's own (a health check), or of a kind it can't name: the
     /// socket's addresses hold.
     Balancer,
     /// A client's.
     Client {
+        /// Whose connection it is.
         client: SocketAddr,
         /// What the client connected to.
         server: SocketAddr,
@@ -45,7 +48,7 @@ pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Origin> {
     let mut first = [0; 1];
     stream.peek(&mut first).await?;
     match first[0] {
-        b'P' => text(&line(stream).await?),
+        b'P' => decode(&line(stream).await?),
         b'\r' => {
             let mut header = vec![0; FIXED];
             stream.read_exact(&mut header).await?;
@@ -55,10 +58,19 @@ pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Origin> {
             }
             header.resize(FIXED + rest, 0);
             stream.read_exact(&mut header[FIXED..]).await?;
-            binary(&header)
+            decode(&header)
         }
         // What is not there yet was read as 0, and nothing more will come.
         _ => Err(malformed()),
+    }
+}
+
+/// What a whole header says: a line with its end, or a binary header with all that
+/// its length covers. `Err` of [`io::ErrorKind::InvalidData`] for anything else.
+pub fn decode(header: &[u8]) -> io::Result<Origin> {
+    match header.first() {
+        Some(b'P') => text(header),
+        _ => binary(header),
     }
 }
 
@@ -105,6 +117,9 @@ fn text(line: &[u8]) -> io::Result<Origin> {
 
 fn binary(bytes: &[u8]) -> io::Result<Origin> {
     let header = v2::Header::try_from(bytes).map_err(|_| malformed())?;
+    if header.len() != bytes.len() {
+        return Err(malformed());
+    }
     verify(&header)?;
     if header.command == v2::Command::Local {
         return Ok(Origin::Balancer);

@@ -136,3 +136,25 @@ fn a_permission_between_relays_ends_like_any_other() {
     world.pass_secs(10);
     assert!(alice.send(&mut world, b, b"x").is_dropped(), "now bob's has ended");
 }
+
+// B-164
+#[test]
+fn a_full_ring_loses_packets_and_counts_them() {
+    let mut world = World::with(Setup { shards: 2, ..Setup::default() });
+    world.ring_size = Some(2);
+    let (mut alice, mut bob) = (Client::alice(), Client::bob().on_shard(1));
+    let (from, to) = (alice.allocate(&mut world), bob.allocate(&mut world));
+    alice.permit(&mut world, &[to]);
+    bob.permit(&mut world, &[from]);
+    assert_eq!(alice.send(&mut world, to, b"one"), Sent::ToShard(1));
+    assert_eq!(alice.send(&mut world, to, b"two"), Sent::ToShard(1));
+    assert_eq!(alice.send(&mut world, to, b"three"), Sent::Dropped(DropReason::RingFull));
+    assert_eq!(world.counters[0].drops[DropReason::RingFull.index()].get(), 1);
+    for payload in ["one", "two"] {
+        let (crossing, sent) = world.arrive().unwrap();
+        assert_eq!(crossing.shards, (0, 1));
+        assert_eq!(sent.heard_by(&bob), Heard::Data(from, payload.into()));
+    }
+    assert_eq!(world.arrive(), None);
+    assert_eq!(alice.send(&mut world, to, b"four"), Sent::ToShard(1));
+}

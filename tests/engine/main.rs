@@ -29,4 +29,5 @@ mod reservations;
 mod retransmissions;
 mod send_and_data;
 mod sequences;
+mod tcp_sequences;
 mod world;

@@ -28,6 +28,18 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(config(150))]
+
+    // C-009 C-012
+    #[test]
+    fn tcp_relays_agree_with_their_model(flags: u8, steps in prop::collection::vec(any::<Step>(), 0..300)) {
+        let mut input = vec![flags];
+        input.extend(steps.as_flattened());
+        crate::tcp_sequences::run(&input);
+    }
+}
+
+proptest! {
     #![proptest_config(config(20))]
 
     #[test]

@@ -16,8 +16,9 @@ use floe::relay::world::{
     Account, Bandwidth, PeerPolicy, Quota, QuotaExceeded, Random, Reach, Standing, Throttle, Users,
 };
 use floe::relay::{
-    ClientPath, CloseReason, DropReason, Effect, EffectId, Engine, FiveTuple, Icmp, Instant, LoginFault, Now,
-    Outcome, Output, PeerAddr, RelayAddr, RelayId, Route, Settings, ShardId, UnixTime, World as Given,
+    ClientPath, CloseReason, ConnectionId, DropReason, Effect, EffectId, Engine, FiveTuple, Icmp, Instant,
+    LoginFault, Now, Outcome, Output, PeerAddr, RelayAddr, RelayId, Route, Settings, ShardId, UnixTime,
+    World as Given,
 };
 use floe::wire::integrity::{LongTermKeys, userhash};
 
@@ -104,7 +105,18 @@ pub(crate) enum Sent {
     ToClient(FiveTuple, Vec<u8>),
     /// A relayed packet from this relayed address.
     ToPeer(SocketAddr, SocketAddr, Vec<u8>),
+    /// Into the ring to this shard, where [`World::arrive`] takes it out.
+    ToShard(usize),
     Dropped(DropReason),
+}
+
+/// A packet between two engines.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Crossing {
+    pub(crate) shards: (usize, usize),
+    pub(crate) to: RelayAddr,
+    pub(crate) from: PeerAddr,
+    pub(crate) payload: Vec<u8>,
 }
 
 /// A relay socket that an engine waits for.
@@ -136,6 +148,14 @@ pub(crate) struct World {
     pub(crate) closed: Vec<CloseReason>,
     /// Packets that went from one engine to another.
     pub(crate) crossings: usize,
+    /// How many packets each ring between two engines holds; `None` lets them
+    /// arrive at once.
+    pub(crate) ring_size: Option<usize>,
+    /// Packets in the rings, in the order in which they went in.
+    pub(crate) crossing: VecDeque<Crossing>,
+    /// What is to be done with connections of peers (RFC 6062), and for which shard.
+    pub(crate) tcp: Vec<(usize, Effect)>,
+    tcp_relay: bool,
     /// Whether the last packet to a peer was to leave with DF.
     pub(crate) dont_fragment: bool,
     transcript: DefaultHasher,
@@ -172,7 +192,8 @@ impl World {
                 pool: pool.clone(),
                 counters: counted.clone(),
             };
-            engines.push(Engine::new(ShardId(shard), setup.settings.clone(), given));
+            let settings = Settings { shards: setup.shards, ..setup.settings.clone() };
+            engines.push(Engine::new(ShardId(shard), settings, given));
             counters.push(counted);
         }
         Self {
@@ -190,6 +211,10 @@ impl World {
             faults: Vec::new(),
             closed: Vec::new(),
             crossings: 0,
+            ring_size: None,
+            crossing: VecDeque::new(),
+            tcp: Vec::new(),
+            tcp_relay: setup.settings.tcp_relay,
             dont_fragment: false,
             transcript: DefaultHasher::new(),
             output: Output::default(),
@@ -221,6 +246,35 @@ impl World {
         let route =
             self.engines[shard].peer_icmp(self.now, relay, PeerAddr::new(peer), icmp, &mut self.output);
         Some(self.settle(shard, route, &[]))
+    }
+
+    /// A peer connects to a relayed address: what its connection is called unless it
+    /// is to be closed, and what the client is told.
+    pub(crate) fn peer_connects(
+        &mut self,
+        from: SocketAddr,
+        to: SocketAddr,
+    ) -> Option<(usize, Option<ConnectionId>, Sent)> {
+        let local = local_of(to);
+        let (&(shard, relay), _) = self.sockets.iter().find(|(_, at)| **at == local)?;
+        let peer = PeerAddr::new(from);
+        let (id, route) = self.engines[shard].peer_connection(self.now, relay, peer, &mut self.output);
+        Some((shard, id, self.settle(shard, route, &[])))
+    }
+
+    /// A connection to a peer comes out.
+    pub(crate) fn connected(&mut self, shard: usize, id: EffectId, outcome: Outcome) -> Sent {
+        let route = self.engines[shard].complete(self.now, id, outcome, &mut self.output);
+        self.settle(shard, route, &[])
+    }
+
+    /// The oldest packet in any ring comes out, if there is one.
+    pub(crate) fn arrive(&mut self) -> Option<(Crossing, Sent)> {
+        let crossing = self.crossing.pop_front()?;
+        let (shard, Crossing { to, from, payload, .. }) = (crossing.shards.1, crossing.clone());
+        let route = self.cross(shard, to, from, &payload);
+        let sent = self.settle(shard, route, &payload);
+        Some((crossing, sent))
     }
 
     /// A held bind comes out.
@@ -288,6 +342,11 @@ impl World {
         self.pool.usage().map(|(_, _, used, _)| used as usize).sum()
     }
 
+    /// Whether a relay socket is there for this relayed address.
+    pub(crate) fn is_open(&self, relayed: SocketAddr) -> bool {
+        self.sockets.values().any(|at| *at == local_of(relayed))
+    }
+
     pub(crate) fn permissions(&self) -> u64 {
         self.counters.iter().map(|c| c.permissions.get()).sum()
     }
@@ -345,7 +404,7 @@ impl World {
 
     fn carry_out(&mut self, shard: usize, effect: Effect) -> Option<Route> {
         match effect {
-            Effect::BindRelay { id, relay, local } => {
+            Effect::BindRelay { id, relay, local } | Effect::BindTcpRelay { id, relay, local } => {
                 let waiting = Waiting { shard, id, relay, local };
                 if self.hold_binds {
                     self.waiting.push(waiting);
@@ -360,8 +419,10 @@ impl World {
             Effect::LoginFailed { fault, .. } => self.faults.push(fault),
             Effect::Opened(_) => self.opened += 1,
             Effect::Closed(_, reason) => self.closed.push(reason),
-            // tests/tcp_relay has a world for these.
-            tcp => panic!("TCP is not relayed here: {tcp:?}"),
+            tcp => {
+                assert!(self.tcp_relay, "TCP is not relayed here: {tcp:?}");
+                self.tcp.push((shard, tcp));
+            }
         }
         None
     }
@@ -392,16 +453,39 @@ impl World {
             }
             Route::ToShard { shard: other, to, from, payload } => {
                 self.crossings += 1;
-                self.cross(usize::from(other.0), to, from, &packet[payload])
+                let (other, payload) = (usize::from(other.0), &packet[payload]);
+                if self.ring_size.is_some() {
+                    return self.push_ring(shard, other, to, from, payload);
+                }
+                let route = self.cross(other, to, from, payload);
+                self.follow(other, route, payload)
             }
             Route::Drop(reason) => Sent::Dropped(reason),
         }
     }
 
-    fn cross(&mut self, shard: usize, to: RelayAddr, from: PeerAddr, payload: &[u8]) -> Sent {
+    fn cross(&mut self, shard: usize, to: RelayAddr, from: PeerAddr, payload: &[u8]) -> Route {
         let route = self.engines[shard].hairpin_datagram(self.now, to, from, payload, &mut self.output);
         assert!(!matches!(route, Route::ToShard { .. }), "a packet crosses once");
-        self.follow(shard, route, payload)
+        route
+    }
+
+    fn push_ring(
+        &mut self,
+        shard: usize,
+        other: usize,
+        to: RelayAddr,
+        from: PeerAddr,
+        payload: &[u8],
+    ) -> Sent {
+        let shards = (shard, other);
+        let waiting = self.crossing.iter().filter(|crossing| crossing.shards == shards).count();
+        if self.ring_size.is_some_and(|size| waiting >= size) {
+            self.counters[shard].dropped(DropReason::RingFull);
+            return Sent::Dropped(DropReason::RingFull);
+        }
+        self.crossing.push_back(Crossing { shards, to, from, payload: payload.to_vec() });
+        Sent::ToShard(other)
     }
 }
 

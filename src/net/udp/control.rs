@@ -43,25 +43,9 @@ impl Control {
         (control, length)
     }
 
-    /// The local address that a packet was sent to, if the first `length` bytes
-    /// say so. For a broadcast or multicast over IPv4 that is the address of
-    /// this host which answers it.
+    /// [`sent_to`], by the first `length` bytes.
     pub(super) fn sent_to(&self, length: usize) -> Option<IpAddr> {
-        let mut rest = &self.0[..length.min(Self::CAPACITY)];
-        loop {
-            let (header, data, next) = read_message(rest)?;
-            match (header.cmsg_level, header.cmsg_type) {
-                (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                    let info: in_pktinfo = read(data)?;
-                    return Some(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into());
-                }
-                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                    let info: in6_pktinfo = read(data)?;
-                    return Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
-                }
-                _ => rest = next,
-            }
-        }
+        sent_to(&self.0[..length.min(Self::CAPACITY)])
     }
 
     /// Writes one message at the start; gives its length, padding included.
@@ -81,6 +65,26 @@ impl Control {
             start.add(DATA_AT).cast::<T>().write_unaligned(data);
         }
         space(size_of::<T>())
+    }
+}
+
+/// The local address that a packet was sent to, if the control messages beside it
+/// say so. For a broadcast or multicast over IPv4 that is the address of this host
+/// which answers it.
+pub fn sent_to(mut messages: &[u8]) -> Option<IpAddr> {
+    loop {
+        let (header, data, next) = read_message(messages)?;
+        match (header.cmsg_level, header.cmsg_type) {
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                let info: in_pktinfo = read(data)?;
+                return Some(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into());
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                let info: in6_pktinfo = read(data)?;
+                return Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
+            }
+            _ => messages = next,
+        }
     }
 }
 

@@ -36,6 +36,18 @@ pub struct NetworkError {
 }
 
 impl NetworkError {
+    /// Out of the control messages of an error queue, about a packet to
+    /// `destination`; `None` for a kind that nobody asked for.
+    pub fn decode(mut messages: &[u8], destination: SocketAddr) -> Option<Self> {
+        while let Some((header, data, next)) = read_message(messages) {
+            if let Some(error) = extended(&header, data) {
+                return known(&error, destination);
+            }
+            messages = next;
+        }
+        None
+    }
+
     /// The packet was too large for the next link; `info` is its MTU.
     pub const fn is_too_large(&self) -> bool {
         self.errno == libc::EMSGSIZE
@@ -94,14 +106,8 @@ impl Socket {
         let control = unsafe { control.assume_init() };
         #[allow(clippy::unnecessary_cast, reason = "32 bits wide in musl")]
         let length = header.msg_controllen as usize;
-        let mut rest = &control.0[..length.min(control.0.len())];
-        while let Some((header, data, next)) = read_message(rest) {
-            if let Some(error) = extended(&header, data) {
-                return Ok(known(&error, name.address()));
-            }
-            rest = next;
-        }
-        Ok(None)
+        let messages = &control.0[..length.min(control.0.len())];
+        Ok(NetworkError::decode(messages, name.address()))
     }
 }
 

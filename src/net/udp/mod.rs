@@ -23,6 +23,7 @@ mod socket;
 #[cfg(test)]
 mod testing;
 
+pub use control::sent_to;
 pub use errors::{NetworkError, Origin};
 pub use receive::{Meta, Received};
 pub use send::{Datagram, Sent};

@@ -1,0 +1,73 @@
+//! Any bytes as a connection to the admin server, over loopback: it answers in
+//! HTTP or not at all, never with an error of its own, and shows nothing that takes
+//! a key.
+#![cfg_attr(fuzzing, no_main)]
+#![allow(clippy::unwrap_used)]
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use floe::admin::{Admin, ApiKey, Minted, Readiness, State};
+use floe::relay::UnixTime;
+use floe::relay::counters::Counters;
+use floe::relay::ports::RelayPool;
+use tokio::sync::watch;
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check(data));
+
+/// In every credential that is minted.
+const PASSWORD: &str = "a-password-for-somebody";
+const KEY: &str = "the-key";
+
+pub(crate) fn check(data: &[u8]) {
+    let answer = answer(data);
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1."), "{:?}", String::from_utf8_lossy(&answer));
+    let contains = |text: &str| answer.windows(text.len()).any(|part| part == text.as_bytes());
+    let shows_key = data.windows(KEY.len()).any(|part| part == KEY.as_bytes()) || data.contains(&b'%');
+    assert!(shows_key || !contains(PASSWORD), "minted for a stranger");
+    assert!(!contains("HTTP/1.1 500"), "{:?}", String::from_utf8_lossy(&answer));
+}
+
+/// All that comes back before the connection ends.
+fn answer(data: &[u8]) -> Vec<u8> {
+    static ADDRESS: LazyLock<SocketAddr> = LazyLock::new(serve);
+    let mut stream = TcpStream::connect(*ADDRESS).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    // It may be closed before all is written.
+    let _ = stream.write_all(data).and_then(|()| stream.shutdown(Shutdown::Write));
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    answer
+}
+
+fn serve() -> SocketAddr {
+    let (readiness, seen) = watch::channel(Readiness::Serving);
+    // For as long as the process lives.
+    std::mem::forget(readiness);
+    let local = "127.0.0.1".parse().unwrap();
+    let state = State {
+        counters: vec![Arc::new(Counters::default())],
+        pool: Arc::new(RelayPool::new(&[(local, local)], 50_000..=50_009)),
+        admissions: None,
+        lost_log_lines: Arc::default(),
+        started: UnixTime::from_secs(1_700_000_000),
+        readiness: seen,
+        token: String::new(),
+        api_keys: vec![ApiKey { name: "test".into(), key: KEY.into() }],
+        mint: Some(Box::new(|user: &str, ttl: Duration, now: UnixTime| {
+            let username = format!("{}:{user}", now.secs() + ttl.as_secs());
+            Ok(Minted { username, password: PASSWORD.into() })
+        })),
+        uris: vec!["turn:192.0.2.1:3478?transport=udp".into()],
+    };
+    let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = admin.address();
+    std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(admin.serve(state, std::future::pending()))
+    });
+    address
+}
