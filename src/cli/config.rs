@@ -1,13 +1,16 @@
-//! `floe config check` and `floe config show`.
+//! `floe config check`, `show` and `import-coturn`.
 
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::sources::SourceArgs;
 use super::{Failure, complain, say};
-use crate::config::{Effective, Invalid, Loaded, Problem, Sources, load};
+use crate::config::{Effective, Invalid, Loaded, Problem, Sources, coturn, load, load_text};
 
 /// Column of the origins in what `show` prints.
 const ORIGIN_COLUMN: usize = 44;
@@ -43,6 +46,22 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make a floe.toml out of coturn's turnserver.conf.
+    ///
+    /// Each line that has a counterpart becomes a key, with that line above it as
+    /// a comment; every other line is listed with the reason. Exit status 1 if
+    /// the result needs your hand before floe starts with it.
+    ImportCoturn {
+        /// coturn's configuration, usually /etc/turnserver.conf.
+        file: PathBuf,
+        /// Write the result here, readable by you alone; it must not exist yet.
+        /// Without it, it is printed.
+        #[arg(long, short)]
+        output: Option<PathBuf>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -56,6 +75,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             }
             show(&sources, *json)
         }
+        Command::ImportCoturn { file, output, json } => import_coturn(file, output.as_deref(), *json),
     }
 }
 
@@ -84,6 +104,61 @@ fn check(file: Option<PathBuf>, json: bool) -> Result<(), Failure> {
         Err(_) if json => Err(Failure::Wrong(String::new())),
         Err(invalid) => Err(invalid.into()),
     }
+}
+
+fn import_coturn(file: &Path, output: Option<&Path>, json: bool) -> Result<(), Failure> {
+    let text = fs::read(file).map_err(|error| Failure::Wrong(format!("{}: {error}", file.display())))?;
+    // A comment may be in any encoding.
+    let imported = coturn::import(&file.to_string_lossy(), &String::from_utf8_lossy(&text));
+    let named = output.unwrap_or(Path::new("floe.toml"));
+    let judged = load_text(named, &imported.toml);
+    if let Some(output) = output {
+        write_new(output, &imported.toml)
+            .map_err(|error| Failure::Failed(format!("{}: {error}", output.display())))?;
+    }
+    let (Ok(Loaded { warnings: problems, .. }) | Err(Invalid(problems))) = &judged;
+    if json {
+        let whole = json!({
+            "good": judged.is_ok(),
+            "toml": imported.toml,
+            "taken": imported.taken,
+            "left-out": imported.left_out,
+            "notes": imported.notes,
+            "problems": problems,
+        });
+        say(&format!("{whole:#}\n"));
+        return if judged.is_ok() { Ok(()) } else { Err(Failure::Failed(String::new())) };
+    }
+    if output.is_none() {
+        say(&imported.toml);
+    }
+    for left in &imported.left_out {
+        complain(&format!("{}:{}: {} is left out: {}", file.display(), left.line, left.key, left.why));
+    }
+    for note in &imported.notes {
+        complain(&format!("note: {note}"));
+    }
+    complain(&lines(problems));
+    let counted = format!("{} lines taken over, {} left out", imported.taken, imported.left_out.len());
+    match (judged, output) {
+        (Err(_), _) => {
+            Err(Failure::Failed(format!("{counted}; floe does not start with this yet, see above")))
+        }
+        (Ok(_), Some(output)) => {
+            complain(&format!("{counted}; start it with: floe serve --config {}", output.display()));
+            Ok(())
+        }
+        (Ok(_), None) => {
+            complain(&counted);
+            Ok(())
+        }
+    }
+}
+
+/// Secrets are in it, so nobody else may read it; and nothing is overwritten.
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 fn verdict(sources: &Sources, outcome: &Result<Loaded, Invalid>) -> Value {

@@ -73,16 +73,7 @@ pub(super) fn from_file(path: &Path, report: &mut Report) -> Vec<Given> {
             return Vec::new();
         }
     };
-    let source = Source { path, text: &text };
-    let (document, mistakes) = DeTable::parse_recoverable(&text);
-    for mistake in &mistakes {
-        report.error(source.at(mistake.span().unwrap_or_default()), mistake.message().replace('\n', " "));
-    }
-    if !mistakes.is_empty() {
-        return Vec::new();
-    }
-    let given = source.document(document.into_inner(), report);
-
+    let given = from_text(path, &text, report);
     let open_to_all = fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0);
     if open_to_all && given.iter().any(|given| given.key.secret && !is_empty(&given.value)) {
         report.warn(
@@ -94,6 +85,19 @@ pub(super) fn from_file(path: &Path, report: &mut Report) -> Vec<Given> {
         );
     }
     given
+}
+
+/// Reads the text of a file called `path`. Unknown keys are reported.
+pub(super) fn from_text(path: &Path, text: &str, report: &mut Report) -> Vec<Given> {
+    let source = Source { path, text };
+    let (document, mistakes) = DeTable::parse_recoverable(text);
+    for mistake in &mistakes {
+        report.error(source.at(mistake.span().unwrap_or_default()), mistake.message().replace('\n', " "));
+    }
+    match mistakes.is_empty() {
+        true => source.document(document.into_inner(), report),
+        false => Vec::new(),
+    }
 }
 
 /// A file's text and name.

@@ -3,6 +3,7 @@
 //! found is found, not only the first.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Deserialize as _;
 use toml::{Table, Value};
@@ -67,15 +68,25 @@ impl Loaded {
 /// order of the file where they have one.
 pub fn load(sources: &Sources) -> Result<Loaded, Invalid> {
     let mut report = Report::default();
-    let mut given: BTreeMap<&'static str, Given> = BTreeMap::new();
     let layers = [
         sources.file.as_deref().map(|path| layer::from_file(path, &mut report)).unwrap_or_default(),
         layer::from_environment(&sources.environment, &mut report),
         layer::from_flags(&sources.flags, &mut report),
     ];
-    for value in layers.into_iter().flatten() {
-        given.insert(value.key.path, value);
-    }
+    judge(layers.into_iter().flatten(), report)
+}
+
+/// As [`load`], of a text that is in no file yet; `path` is what problems call it.
+pub fn load_text(path: &Path, text: &str) -> Result<Loaded, Invalid> {
+    let mut report = Report::default();
+    let given = layer::from_text(path, text, &mut report);
+    judge(given, report)
+}
+
+/// The last value of each key counts.
+fn judge(values: impl IntoIterator<Item = Given>, mut report: Report) -> Result<Loaded, Invalid> {
+    let given: BTreeMap<&'static str, Given> =
+        values.into_iter().map(|value| (value.key.path, value)).collect();
 
     let before = report.problems.len();
     for value in given.values() {

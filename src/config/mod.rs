@@ -9,6 +9,7 @@
 //! Called by `cli`; its types are read wherever a server is put together.
 
 mod check;
+pub mod coturn;
 mod key;
 mod layer;
 mod load;
@@ -18,7 +19,7 @@ mod secret;
 pub mod urls;
 
 pub use layer::{FILE_VARIABLE, Flag, Sources};
-pub use load::{Effective, Loaded, load};
+pub use load::{Effective, Loaded, load, load_text};
 pub use model::{
     Admin, ApiKey, Auth, CertificatePair, Config, Limits, Listen, Log, LogFormat, Peers, PortRange, Relay,
     SharedSecret, Tls,
