@@ -57,7 +57,8 @@ mod tests {
         assert_eq!(with, without);
     }
 
-    // a rotated secret still vouches for the nonces it has made.
+    //
+    // A rotated secret still vouches for the nonces it has made.
     #[test]
     fn each_shared_secret_gives_a_key_newest_first() {
         let before = nonce_keys("", &secrets(&["old"]), &mut Counting(0));

@@ -99,6 +99,7 @@ fn port_number(text: &str) -> Option<u16> {
 mod tests {
     use super::*;
 
+    // B-165
     #[test]
     fn reads_names_and_both_address_families() {
         let url: ServerUrl = "turn:turn.example.org".parse().unwrap();

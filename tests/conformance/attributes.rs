@@ -113,6 +113,19 @@ fn an_unknown_attribute_that_may_be_ignored_is() {
     }
 }
 
+/// TRANSACTION-TRANSMIT-COUNTER (RFC 7982) is one of those.
+//
+#[test]
+fn a_transmit_counter_is_ignored_and_not_sent_back() {
+    let server = Server::start(|_| {});
+    let counter = AttributeType(0x8025);
+    for client in [Client::udp(&server), Client::tcp(&server)] {
+        let mut client = client;
+        let reply = client.ask(&Request::binding().put(counter, &[0, 0, 3, 0])).ok();
+        assert!(!reply.has(counter));
+    }
+}
+
 //
 #[test]
 fn a_known_attribute_out_of_place_is_ignored() {

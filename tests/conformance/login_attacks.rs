@@ -25,6 +25,26 @@ fn a_guesser_is_met_with_silence_and_the_user_is_not() {
     Client::udp(&server).user(BOB).allocate();
 }
 
+// H-049
+#[test]
+fn a_flood_of_failures_is_a_line_and_not_a_flood_in_the_log() {
+    for format in ["json", "text"] {
+        let server = Server::start(|config: &mut Config| _ = config.set("log.format", format));
+        let name = "mallory\n2026-01-01T00:00:00Z  INFO floe: all is well\x1b[2J %s \"{}\"";
+        let mut guesser = Client::udp(&server).user(User { name, ..WRONG });
+        let login = guesser.login().clone();
+        for _ in 0..500 {
+            guesser.ask_bytes(&login.sign(Request::allocate())).assert_challenge(401);
+        }
+        let log = server.log();
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains("mallory")).collect();
+        // One each 30 seconds and shard: it is one client, so one shard.
+        assert!((1..=2).contains(&lines.len()), "{} lines:\n{log}", lines.len());
+        assert!(lines.iter().all(|line| line.contains("all is well") && line.contains("refused")), "{log}");
+        assert!(!log.contains('\x1b'), "{log}");
+    }
+}
+
 // H-038
 #[test]
 fn nobody_relays_without_a_password() {

@@ -40,6 +40,28 @@ fn a_refusal_is_signed_once_the_client_is_known() {
     assert_eq!(client.call(Request::channel_bind(0x3FFF, peer)).code(), 400);
 }
 
+/// Both sides bring names and passwords into one form (RFC 8265 §4.2): composed
+/// letters, and plain spaces.
+//
+#[test]
+fn a_password_may_be_written_in_more_than_one_way() {
+    let users = toml::Table::from_iter([
+        ("jose\u{301}".to_owned(), "une\u{a0}phrase de passe\u{3000}tre\u{300}s longue".into()),
+        ("\u{30de}\u{30c8}".to_owned(), "\u{aa}\u{2168} are kept as they are".into()),
+    ]);
+    let server = Server::start(|config| _ = config.set("auth.users", users));
+    for (name, password) in [
+        ("jos\u{e9}", "une phrase de passe tr\u{e8}s longue"),
+        ("\u{30de}\u{30c8}", "\u{aa}\u{2168} are kept as they are"),
+    ] {
+        Client::udp(&server).user(User { name, password }).allocate();
+    }
+    let (status, said) = Server::refused(|config| {
+        config.set("auth.users", toml::Table::from_iter([("alice".to_owned(), "so\u{ad}ft hyphen".into())]));
+    });
+    assert!(status == Some(2) && said.contains("alice"), "{said}");
+}
+
 //
 #[test]
 fn a_name_of_508_bytes_is_a_name() {

@@ -28,6 +28,7 @@ mod password_algorithms;
 mod peer_policy;
 mod permissions;
 mod quota;
+mod real_clients;
 mod refresh;
 mod relay_ports;
 mod replies;

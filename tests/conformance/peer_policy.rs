@@ -148,7 +148,8 @@ fn the_most_specific_rule_wins_and_deny_on_a_tie() {
     }
 }
 
-// H-011
+/// A host name is none either: no name is looked up.
+// H-011 H-014
 #[test]
 fn a_rule_that_is_none_stops_the_start() {
     for rule in ["127.0.0.0/33", "10.0.0.1-10.0.0.2x", "localhost", "127.0.0.1/", ""] {

@@ -49,6 +49,19 @@ fn a_reply_has_a_fingerprint_when_its_request_has() {
     assert!(client.call(Request::allocate().fingerprint()).ok().message().has_fingerprint());
 }
 
+/// By name, without a version.
+// B-008 A-038 H-065
+#[test]
+fn who_has_logged_in_is_told_what_runs_here() {
+    let server = Server::start(|_| {});
+    for client in [Client::udp(&server), Client::tcp(&server)] {
+        let mut client = client.user(ALICE);
+        for request in [Request::allocate(), Request::refresh(600), Request::refresh(0)] {
+            assert_eq!(client.call(request).ok().text(AttributeType::SOFTWARE), "floe");
+        }
+    }
+}
+
 // A-038 H-065
 #[test]
 fn a_stranger_is_not_told_what_runs_here() {

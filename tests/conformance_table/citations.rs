@@ -17,8 +17,9 @@ pub(crate) struct Citation {
 /// says which id lines stand above no test that is run.
 pub(crate) fn all(root: &Path) -> Result<Vec<Citation>, Vec<String>> {
     let mut sources = Vec::new();
-    collect(&root.join("tests"), ".rs", &mut sources);
-    collect(&root.join("src"), "_test.rs", &mut sources);
+    for folder in ["src", "tests"] {
+        collect(&root.join(folder), &mut sources);
+    }
     sources.sort();
     let (mut citations, mut problems) = (Vec::new(), Vec::new());
     for path in sources {
@@ -32,12 +33,12 @@ pub(crate) fn all(root: &Path) -> Result<Vec<Citation>, Vec<String>> {
     if problems.is_empty() { Ok(citations) } else { Err(problems) }
 }
 
-fn collect(folder: &Path, ending: &str, into: &mut Vec<PathBuf>) {
+fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            collect(&path, ending, into);
-        } else if path.to_str().unwrap().ends_with(ending) {
+            collect(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             into.push(path);
         }
     }

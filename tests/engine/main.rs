@@ -25,6 +25,7 @@ mod permissions;
 mod ports;
 mod properties;
 mod quotas;
+mod real_clients;
 mod reservations;
 mod retransmissions;
 mod send_and_data;

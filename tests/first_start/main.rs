@@ -98,6 +98,7 @@ fn ice_servers(banner: &str) -> Value {
     serde_json::from_str(&json.join("\n")).expect("JSON that can be pasted")
 }
 
+// B-165
 #[test]
 fn the_banner_says_all_that_is_needed() {
     let Some(namespace) = connected() else { return };

@@ -1,10 +1,12 @@
 //! Fields of the IP header (RFC 8656 §13, §14): DF as asked, and the alternate
 //! behaviour for the rest: DSCP best effort, ECN not-ECT, the system's TTL.
 
+use std::net::SocketAddr;
+
 use floe::wire::AttributeType;
 use socket2::Protocol;
 
-use crate::packets::{Header, header_of, raw};
+use crate::packets::{Header, Labelled, flow_label_of, header_of, links, raw, raw_v6};
 use crate::support::{ALICE, Client, Peer, Request, Server};
 
 const PLAIN: Header = Header { tos: 0, ttl: 64, dont_fragment: false };
@@ -114,4 +116,42 @@ fn the_largest_datagrams_are_relayed_whole() {
         peer.send(relayed, &payload);
         client.expect_channel(0x4000, &payload);
     }
+}
+
+/// Linux makes one of its own for each flow, or zero.
+// B-121
+#[test]
+fn a_flow_label_is_not_copied_and_fragments_are_put_together() {
+    let (Some(forger), Some(links)) = (raw_v6(), links()) else { return };
+    let server = Server::start(|_| {});
+    let v6 = |address| match address {
+        SocketAddr::V6(address) => address,
+        SocketAddr::V4(address) => panic!("{address}"),
+    };
+    let mut client = Client::udp6(&server).user(ALICE);
+    let relayed = client.call(Request::allocate().family(2)).ok().relayed();
+    let peer = Peer::at("::1");
+    client.permit(peer.ip());
+    client.bind(0x4000, peer.address());
+    let labels = [0x1_2345, 0xA_BCDE].map(|flow_label| {
+        let payload = flow_label.to_string().into_bytes();
+        let packet = [&[0x40, 0, 0, payload.len() as u8][..], &payload].concat();
+        let (from, to) = (v6(client.local()), v6(server.udp6()));
+        Labelled { flow_label, from, to, payload: &packet }.send(&forger);
+        peer.expect(&payload, relayed);
+        let up = flow_label_of(&links, peer.address(), &payload);
+
+        let (from, to) = (v6(peer.address()), v6(relayed));
+        Labelled { flow_label, from, to, payload: &payload }.send(&forger);
+        client.expect_channel(0x4000, &payload);
+        let down = flow_label_of(&links, client.local(), &packet);
+        assert_ne!((up, down), (flow_label, flow_label));
+        (up, down)
+    });
+    assert_eq!(labels[0], labels[1], "the label is that of the flow");
+
+    let payload: Vec<u8> = (0..3000u32).map(|at| (at % 251) as u8).collect();
+    let whole = Labelled { flow_label: 9, from: v6(peer.address()), to: v6(relayed), payload: &payload };
+    whole.send_in_fragments(&forger, 1232);
+    client.expect_channel(0x4000, &payload);
 }

@@ -126,6 +126,20 @@ fn a_header_comes_before_tls_too() {
     }
 }
 
+/// 6to4 and Teredo, which no client on loopback can have of itself.
+// B-050
+#[test]
+fn a_client_behind_a_tunnel_gets_no_relay() {
+    let server = Server::start(balanced);
+    for (from, code) in
+        [("[2002:7f00:1::1]:5000", 403), ("[2001:0:808:808::1]:5000", 403), ("[2001:db8::7]:5000", 0)]
+    {
+        let mut client = Client::over(begin(server.tcp(), &version_1(from))).user(ALICE);
+        // `call` sees to it that the answer is signed.
+        assert_eq!(client.call(Request::allocate()).code(), code, "{from}");
+    }
+}
+
 // E-052 E-053
 #[test]
 fn what_is_malformed_is_closed() {
