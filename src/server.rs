@@ -3,6 +3,8 @@
 //! and writes the runtime file. It moves no packet and reads no file of its own.
 //! Called by `cli` (serve, and pair for a server of its own).
 
+mod steering;
+
 use std::env;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -23,6 +25,7 @@ use crate::relay::counters::Counter;
 use crate::relay::ports::RelayPool;
 use crate::relay::world::Bandwidth;
 use crate::relay::{Family, Settings, Transport, UnixTime};
+use steering::{Steering, drain};
 
 /// How long the credentials hold that are shown at the start.
 const SHOWN_CREDENTIALS: Duration = Duration::from_secs(24 * 3600);
@@ -184,6 +187,8 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
     let token = random_token();
     let (readiness, readiness_seen) = watch::channel(Readiness::Starting);
     let state = admin::State {
+        realm: config.realm.clone(),
+        listeners: net.listeners().to_vec(),
         counters: net.counters().to_vec(),
         pool,
         lost_log_lines,
@@ -193,7 +198,8 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
         token: token.clone(),
         api_keys: api_keys(config),
         mint: secrets.into_iter().next().map(mint),
-        uris: urls.iter().filter(|url| url.starts_with("turn")).cloned().collect(),
+        urls: urls.clone(),
+        steering: Arc::new(Steering { net: net.clone(), readiness: readiness.clone() }),
     };
     let admin = admin.map(|admin| serve_admin(admin, state));
     let running = server.start().map_err(|error| system("start the shards", &error))?;
@@ -264,8 +270,7 @@ impl Running {
 
     /// From now on no new allocations (DESIGN.md §5.13).
     pub async fn drain(&self) {
-        self.readiness.send_replace(Readiness::Draining);
-        self.net.drain().await;
+        drain(&self.net, &self.readiness).await;
     }
 
     /// Live allocations.

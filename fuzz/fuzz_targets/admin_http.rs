@@ -4,15 +4,17 @@
 #![cfg_attr(fuzzing, no_main)]
 #![allow(clippy::unwrap_used)]
 
+use std::future::ready;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use floe::admin::{Admin, ApiKey, Minted, Readiness, State};
-use floe::relay::UnixTime;
+use floe::admin::{Admin, ApiKey, Minted, Readiness, State, Steering};
 use floe::relay::counters::Counters;
 use floe::relay::ports::RelayPool;
+use floe::relay::{AllocationDetail, AllocationId, AllocationSummary, Now, ShardId, UnixTime};
 use tokio::sync::watch;
 
 #[cfg(fuzzing)]
@@ -43,12 +45,45 @@ fn answer(data: &[u8]) -> Vec<u8> {
     answer
 }
 
+/// A server without allocations.
+struct Idle;
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+impl Steering for Idle {
+    fn now(&self) -> Now {
+        Now::default()
+    }
+
+    fn sessions(&self) -> Answer<'_, Vec<(ShardId, AllocationSummary)>> {
+        Box::pin(ready(Vec::new()))
+    }
+
+    fn session(&self, _: ShardId, _: AllocationId) -> Answer<'_, Option<AllocationDetail>> {
+        Box::pin(ready(None))
+    }
+
+    fn kick(&self, _: ShardId, _: AllocationId) -> Answer<'_, bool> {
+        Box::pin(ready(false))
+    }
+
+    fn kick_user(&self, _: Arc<str>) -> Answer<'_, usize> {
+        Box::pin(ready(0))
+    }
+
+    fn drain(&self) -> Answer<'_, ()> {
+        Box::pin(ready(()))
+    }
+}
+
 fn serve() -> SocketAddr {
     let (readiness, seen) = watch::channel(Readiness::Serving);
     // For as long as the process lives.
     std::mem::forget(readiness);
     let local = "127.0.0.1".parse().unwrap();
     let state = State {
+        realm: "fuzz".into(),
+        listeners: Vec::new(),
         counters: vec![Arc::new(Counters::default())],
         pool: Arc::new(RelayPool::new(&[(local, local)], 50_000..=50_009)),
         admissions: None,
@@ -61,7 +96,8 @@ fn serve() -> SocketAddr {
             let username = format!("{}:{user}", now.secs() + ttl.as_secs());
             Ok(Minted { username, password: PASSWORD.into() })
         })),
-        uris: vec!["turn:192.0.2.1:3478?transport=udp".into()],
+        urls: vec!["turn:192.0.2.1:3478?transport=udp".into()],
+        steering: Arc::new(Idle),
     };
     let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = admin.address();

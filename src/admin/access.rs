@@ -2,15 +2,22 @@
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::Extension;
+use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use axum::middleware::Next;
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use foldhash::quality::RandomState;
 use ring::hmac;
+
+use super::server::Source;
+use super::{Shared, reply};
 
 /// Longest key that is looked at, bytes.
 const MAX_KEY: usize = 512;
@@ -96,6 +103,20 @@ impl Access {
         }
         entry.count = entry.count.saturating_add(1);
         if entry.count > WRONG_KEYS { Refusal::TooManyWrong } else { Refusal::WrongKey }
+    }
+}
+
+/// Lets through only who shows a key. It comes by a header that a page of
+/// another origin can't set, so no browser can be made to use its reader's.
+pub(super) async fn keyed(
+    State(shared): State<Arc<Shared>>,
+    Extension(Source(source)): Extension<Source>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match shared.access.check(Instant::now(), source, bearer(request.headers())) {
+        Ok(_) => next.run(request).await,
+        Err(refusal) => reply::refused(refusal),
     }
 }
 

@@ -100,7 +100,7 @@ pub(super) async fn turn(
             "no shared secret is configured (auth.secrets), so no time-limited credentials can be made",
         );
     };
-    if *shared.readiness.borrow() == Readiness::Draining {
+    if *shared.sources.readiness.borrow() == Readiness::Draining {
         return reply::error(StatusCode::SERVICE_UNAVAILABLE, "draining: no new allocations are made here");
     }
     let (user, ttl) = match parameters.wish() {

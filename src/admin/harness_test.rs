@@ -1,9 +1,13 @@
 //! A real admin server on loopback, and a client that writes raw HTTP to it.
 
+use std::future::ready;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,10 +16,14 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::server::Limits;
-use super::{Admin, ApiKey, Minted, Readiness, State};
-use crate::relay::UnixTime;
+use super::{Admin, ApiKey, Minted, Readiness, State, Steering};
 use crate::relay::counters::Counters;
 use crate::relay::ports::RelayPool;
+use crate::relay::{
+    AllocationDetail, AllocationId, AllocationSummary, ClientAddr, ConnectionId, FiveTuple, Instant, Now,
+    PeerAddr, RelayAddr, ServerAddr, ShardId, Traffic, Transport, UnixTime,
+};
+use crate::wire::ChannelNumber;
 
 /// Nothing here takes so long unless it is broken.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,6 +40,8 @@ pub(super) fn state() -> (State, watch::Sender<Readiness>) {
     let (readiness, seen) = watch::channel(Readiness::Serving);
     let local = "127.0.0.1".parse().unwrap();
     let state = State {
+        realm: "tests.example".into(),
+        listeners: vec![(Transport::Udp, "192.0.2.1:3478".parse().unwrap())],
         counters: vec![Arc::new(Counters::default()), Arc::new(Counters::default())],
         pool: Arc::new(RelayPool::new(&[(local, "192.0.2.1".parse().unwrap())], 49152..=49161)),
         admissions: None,
@@ -44,12 +54,94 @@ pub(super) fn state() -> (State, watch::Sender<Readiness>) {
             let username = format!("{}:{user}", now.secs() + ttl.as_secs());
             Ok(Minted { username, password: "cGFzc3dvcmQ=".into() })
         })),
-        uris: vec![
+        urls: vec![
+            "stun:192.0.2.1:3478".into(),
             "turn:[2001:db8::1]:3478?transport=udp".into(),
             "turn:192.0.2.1:3478?transport=udp".into(),
         ],
+        steering: Arc::new(Steered::new()),
     };
     (state, readiness)
+}
+
+/// Two live allocations, and what was asked of them.
+pub(super) struct Steered {
+    live: Mutex<Vec<(ShardId, AllocationSummary)>>,
+    drained: AtomicBool,
+}
+
+impl Steered {
+    fn new() -> Self {
+        let summary = |index, name: &str, opened: u64, bytes| {
+            let id = AllocationId { index, generation: 0x1f };
+            let client: SocketAddr = format!("198.51.100.{index}:5000").parse().unwrap();
+            let relay: SocketAddr = format!("192.0.2.1:5000{index}").parse().unwrap();
+            let opened = Instant::from_micros(opened * 1_000_000);
+            AllocationSummary {
+                id,
+                five_tuple: FiveTuple {
+                    client: ClientAddr::new(client),
+                    server: ServerAddr::new("192.0.2.1:3478".parse().unwrap()),
+                    transport: Transport::Udp,
+                },
+                username: format!("1790000000:{name}").into(),
+                user: name.into(),
+                relays: [Some(RelayAddr::new(relay)), None],
+                opened,
+                until: opened,
+                expires: Instant::from_micros(1_000_000_000),
+                permissions: 1,
+                channels: 1,
+                traffic: Traffic { up_packets: 1, up_bytes: bytes, down_packets: 2, down_bytes: 0 },
+            }
+        };
+        let live =
+            vec![(ShardId(0), summary(1, "alice", 100, 900)), (ShardId(1), summary(2, "bob", 200, 700))];
+        Self { live: Mutex::new(live), drained: AtomicBool::new(false) }
+    }
+}
+
+impl Steering for Steered {
+    fn now(&self) -> Now {
+        Now { instant: Instant::from_micros(400_500_000), unix: UnixTime::from_secs(1_756_200_400) }
+    }
+
+    fn sessions(&self) -> BoxFuture<'_, Vec<(ShardId, AllocationSummary)>> {
+        ready(self.live.lock().unwrap().clone()).boxed()
+    }
+
+    fn session(&self, shard: ShardId, id: AllocationId) -> BoxFuture<'_, Option<AllocationDetail>> {
+        let live = self.live.lock().unwrap();
+        let found = live.iter().find(|(s, summary)| (*s, summary.id) == (shard, id));
+        let peer: SocketAddr = "203.0.113.9:7000".parse().unwrap();
+        let until = Instant::from_micros(500_000_000);
+        let detail = found.map(|(_, summary)| AllocationDetail {
+            summary: summary.clone(),
+            permissions: vec![(peer.ip(), until)],
+            channels: vec![(ChannelNumber(0x4000), PeerAddr::new(peer), until)],
+            connections: vec![(ConnectionId(7), PeerAddr::new(peer))],
+        });
+        ready(detail).boxed()
+    }
+
+    fn kick(&self, shard: ShardId, id: AllocationId) -> BoxFuture<'_, bool> {
+        let mut live = self.live.lock().unwrap();
+        let before = live.len();
+        live.retain(|(s, summary)| (*s, summary.id) != (shard, id));
+        ready(live.len() < before).boxed()
+    }
+
+    fn kick_user(&self, user: Arc<str>) -> BoxFuture<'_, usize> {
+        let mut live = self.live.lock().unwrap();
+        let before = live.len();
+        live.retain(|(_, summary)| summary.user != user);
+        ready(before - live.len()).boxed()
+    }
+
+    fn drain(&self) -> BoxFuture<'_, ()> {
+        self.drained.store(true, Ordering::Relaxed);
+        ready(()).boxed()
+    }
 }
 
 impl Server {

@@ -21,6 +21,17 @@ pub enum Readiness {
     Draining,
 }
 
+impl Readiness {
+    /// `starting`, `serving` or `draining`.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Serving => "serving",
+            Self::Draining => "draining",
+        }
+    }
+}
+
 /// 200 as long as this process can answer at all.
 pub(super) async fn live() -> Response {
     Json(json!({ "status": "live" })).into_response()
@@ -28,7 +39,7 @@ pub(super) async fn live() -> Response {
 
 /// 200 while listeners are served and the server does not drain, else 503.
 pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    let readiness = *shared.readiness.borrow();
+    let readiness = *shared.sources.readiness.borrow();
     match readiness {
         Readiness::Serving => Json(json!({ "status": "ready" })).into_response(),
         Readiness::Starting => reply::error(StatusCode::SERVICE_UNAVAILABLE, "starting"),

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -14,12 +14,13 @@ use axum::response::{IntoResponse, Response};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter as Count, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Registry, TextEncoder};
-use tokio::sync::watch;
 
 use super::health::Readiness;
 use super::process::Usage;
+use super::sources::Sources;
+use super::totals::{FlowTotal, Totals};
 use super::{Admissions, Shared, reply};
-use crate::relay::counters::{CLOSE_REASONS, CODES, Counter, Counters, Flow, METHODS};
+use crate::relay::counters::{CLOSE_REASONS, CODES, METHODS};
 use crate::relay::ports::RelayPool;
 use crate::relay::{DropReason, Family, Origin, Transport, UnixTime};
 
@@ -33,23 +34,13 @@ pub(super) async fn scrape(State(shared): State<Arc<Shared>>) -> Response {
     }
 }
 
-/// What is read at a scrape.
-pub(super) struct Sources {
-    pub(super) counters: Vec<Arc<Counters>>,
-    pub(super) pool: Arc<RelayPool>,
-    pub(super) admissions: Option<Box<dyn Fn() -> Admissions + Send + Sync>>,
-    pub(super) lost_log_lines: Arc<AtomicU64>,
-    pub(super) started: UnixTime,
-    pub(super) readiness: watch::Receiver<Readiness>,
-}
-
 pub(super) struct Metrics {
     registry: Registry,
 }
 
 impl Metrics {
     /// `Err` when two metrics have one name: a bug that any test meets.
-    pub(super) fn new(sources: Sources) -> prometheus::Result<Self> {
+    pub(super) fn new(sources: Arc<Sources>) -> prometheus::Result<Self> {
         let registry = Registry::new();
         registry.register(Box::new(ServerCollector::new(sources)?))?;
         Ok(Self { registry })
@@ -61,12 +52,12 @@ impl Metrics {
 }
 
 struct ServerCollector {
-    sources: Sources,
+    sources: Arc<Sources>,
     descriptions: Vec<Desc>,
 }
 
 impl ServerCollector {
-    fn new(sources: Sources) -> prometheus::Result<Self> {
+    fn new(sources: Arc<Sources>) -> prometheus::Result<Self> {
         let descriptions = families(&sources)
             .iter()
             .map(|family| {
@@ -97,130 +88,17 @@ impl Collector for ServerCollector {
 fn families(sources: &Sources) -> Vec<MetricFamily> {
     let mut page = Page::default();
     server(&mut page, sources);
-    let mut total = Totals::default();
-    for shard in &sources.counters {
-        total.add(shard);
-    }
-    if let Some(admissions) = &sources.admissions {
-        let admissions = admissions();
-        total.connections_refused += admissions.refused;
+    let (totals, admissions) = sources.totals();
+    if let Some(admissions) = admissions {
         tls(&mut page, admissions);
     }
-    total.describe(&mut page);
+    totals.describe(&mut page);
     relay_ports(&mut page, &sources.pool);
     process(&mut page, Usage::read());
     page.families
 }
 
-/// All shards together. One field for each of [`Counters`]; both are taken
-/// apart in full, so that a new counter can't be forgotten.
-#[derive(Default)]
-struct Totals {
-    client_in: [FlowTotal; Transport::ALL.len()],
-    client_out: [FlowTotal; Transport::ALL.len()],
-    peer_in: [FlowTotal; Family::BOTH.len()],
-    peer_out: [FlowTotal; Family::BOTH.len()],
-    hairpin: FlowTotal,
-    icmp: u64,
-    requests: [u64; METHODS.len()],
-    successes: [u64; METHODS.len()],
-    errors: [[u64; CODES.len()]; METHODS.len()],
-    failed_logins: u64,
-    drops: [u64; DropReason::ALL.len()],
-    opened: [u64; Transport::ALL.len()],
-    closed: [u64; CLOSE_REASONS.len()],
-    allocations: [u64; Transport::ALL.len()],
-    permissions: u64,
-    channels: u64,
-    connections: u64,
-    connections_refused: u64,
-    data_connections: u64,
-    data_connections_opened: [u64; Origin::ALL.len()],
-    data_connections_refused: u64,
-    data_bytes_up: u64,
-    data_bytes_down: u64,
-}
-
-#[derive(Clone, Copy, Default)]
-struct FlowTotal {
-    packets: u64,
-    bytes: u64,
-}
-
-impl FlowTotal {
-    fn add(&mut self, flow: &Flow) {
-        add(&mut self.packets, &flow.packets);
-        add(&mut self.bytes, &flow.bytes);
-    }
-}
-
-fn add(total: &mut u64, counter: &Counter) {
-    *total = total.wrapping_add(counter.get());
-}
-
-fn add_all<'a>(
-    totals: impl IntoIterator<Item = &'a mut u64>,
-    counters: impl IntoIterator<Item = &'a Counter>,
-) {
-    totals.into_iter().zip(counters).for_each(|(total, counter)| add(total, counter));
-}
-
-fn add_flows(totals: &mut [FlowTotal], flows: &[Flow]) {
-    totals.iter_mut().zip(flows).for_each(|(total, flow)| total.add(flow));
-}
-
 impl Totals {
-    fn add(&mut self, shard: &Counters) {
-        let Counters {
-            client_in,
-            client_out,
-            peer_in,
-            peer_out,
-            hairpin,
-            icmp,
-            requests,
-            successes,
-            errors,
-            failed_logins,
-            drops,
-            opened,
-            closed,
-            allocations,
-            permissions,
-            channels,
-            connections,
-            connections_refused,
-            data_connections,
-            data_connections_opened,
-            data_connections_refused,
-            data_bytes_up,
-            data_bytes_down,
-        } = shard;
-        add_flows(&mut self.client_in, client_in);
-        add_flows(&mut self.client_out, client_out);
-        add_flows(&mut self.peer_in, peer_in);
-        add_flows(&mut self.peer_out, peer_out);
-        self.hairpin.add(hairpin);
-        add(&mut self.icmp, icmp);
-        add_all(&mut self.requests, requests);
-        add_all(&mut self.successes, successes);
-        add_all(self.errors.as_flattened_mut(), errors.as_flattened());
-        add(&mut self.failed_logins, failed_logins);
-        add_all(&mut self.drops, drops);
-        add_all(&mut self.opened, opened);
-        add_all(&mut self.closed, closed);
-        add_all(&mut self.allocations, allocations);
-        add(&mut self.permissions, permissions);
-        add(&mut self.channels, channels);
-        add(&mut self.connections, connections);
-        add(&mut self.connections_refused, connections_refused);
-        add(&mut self.data_connections, data_connections);
-        add_all(&mut self.data_connections_opened, data_connections_opened);
-        add(&mut self.data_connections_refused, data_connections_refused);
-        add(&mut self.data_bytes_up, data_bytes_up);
-        add(&mut self.data_bytes_down, data_bytes_down);
-    }
-
     fn describe(self, page: &mut Page) {
         let Self {
             client_in,

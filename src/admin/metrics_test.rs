@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::super::harness::{self, Server};
 use super::*;
+use crate::relay::counters::{Counter, Counters};
 use crate::relay::world::Random;
 
 /// Every sample of an exposition, by name and labels as they are written.
@@ -57,6 +58,9 @@ fn check_labels(labels: &str) {
 fn metrics(change: impl FnOnce(&mut Sources)) -> Metrics {
     let (state, readiness) = harness::state();
     let mut sources = Sources {
+        realm: state.realm,
+        listeners: state.listeners,
+        urls: state.urls,
         counters: state.counters,
         admissions: None,
         pool: state.pool,
@@ -66,7 +70,7 @@ fn metrics(change: impl FnOnce(&mut Sources)) -> Metrics {
     };
     change(&mut sources);
     drop(readiness);
-    Metrics::new(sources).unwrap()
+    Metrics::new(Arc::new(sources)).unwrap()
 }
 
 fn scraped(metrics: &Metrics) -> BTreeMap<String, f64> {

@@ -1,6 +1,7 @@
 //! HTTP for people and programs that look after the server: metrics, health,
-//! time-limited credentials, signaling rooms. It moves no packet and changes
-//! nothing in the engine: it reads the shards' counters and the relay pool.
+//! status and history, live sessions, time-limited credentials, signaling rooms.
+//! It moves no packet: it reads the shards' counters and the relay pool, and
+//! asks for the rest by messages ([`Steering`]).
 //! Everything it needs is handed in as [`State`]; it runs on a tokio runtime
 //! that is no shard's, so that a scrape never delays a packet.
 //!
@@ -9,6 +10,9 @@
 //! | `GET /metrics`, `/livez`, `/healthz`, `/readyz` | open on the admin address |
 //! | `GET`, `POST /turn?service=turn&username=…&key=…&ttl=…` | API key or the run's token |
 //! | `GET /signal/{room}` (WebSocket) | API key or the run's token |
+//! | `/api/sessions`, `/api/users` ([`sessions`]) | API key or the run's token, as a header |
+//! | `GET /api/status`, `POST /api/drain` ([`status`]) | likewise |
+//! | `GET /api/history` ([`history`]) | likewise |
 //!
 //! Every error is `{"error": "…"}`. That a request comes from loopback proves
 //! nothing (reverse proxies and DNS rebinding come from there), so nothing is
@@ -20,13 +24,20 @@
 mod access;
 mod credentials;
 mod health;
+mod history;
 mod metrics;
 mod process;
+mod query;
 mod reply;
 mod rooms;
 pub mod runtime_file;
 mod server;
+mod sessions;
 mod signal;
+mod sources;
+mod status;
+mod steering;
+mod totals;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -35,24 +46,31 @@ use std::sync::atomic::AtomicU64;
 
 use axum::Router;
 use axum::middleware;
-use axum::routing::get;
+use axum::routing::{delete, get, post};
 use tokio::sync::{Semaphore, watch};
 
 pub use access::{ApiKey, random_token};
 pub use credentials::{DEFAULT_TTL, MAX_TTL, MAX_USERNAME, Mint, Minted};
 pub use health::Readiness;
 pub use signal::check_signal;
+pub use steering::Steering;
 
-use crate::relay::UnixTime;
 use crate::relay::counters::Counters;
 use crate::relay::ports::RelayPool;
+use crate::relay::{Transport, UnixTime};
 use access::Access;
+use history::History;
 use metrics::Metrics;
 use rooms::Rooms;
 use server::Limits;
+use sources::Sources;
 
 /// What the admin server is given, as plain values.
 pub struct State {
+    /// REALM of its challenges.
+    pub realm: String,
+    /// What it listens on, with real ports.
+    pub listeners: Vec<(Transport, SocketAddr)>,
     /// One per shard, in order.
     pub counters: Vec<Arc<Counters>>,
     /// Relay addresses and their ports.
@@ -71,8 +89,10 @@ pub struct State {
     pub api_keys: Vec<ApiKey>,
     /// Makes credentials; `None` without a shared secret.
     pub mint: Option<Box<dyn Mint>>,
-    /// Public `turn:` and `turns:` URIs, as clients reach the server.
-    pub uris: Vec<String>,
+    /// `stun:`, `turn:` and `turns:` URLs, as clients reach the server.
+    pub urls: Vec<String>,
+    /// Sees and ends live allocations.
+    pub steering: Arc<dyn Steering>,
 }
 
 /// Connections under TLS and from balancers, before a shard has them, and what
@@ -151,6 +171,7 @@ impl Admin {
         let (stopping, stop_seen) = watch::channel(false);
         let shared = Arc::new(Shared::new(state, limits, stop_seen.clone())?);
         let sockets = shared.sockets.clone();
+        let history = tokio::spawn(history::keep(shared.clone(), stop_seen.clone()));
         server::run(listener, router(shared), limits, stop_seen, async move {
             stop.await;
             stopping.send_replace(true);
@@ -159,14 +180,18 @@ impl Admin {
         // Rooms say goodbye on their own; each holds one of these.
         let all = sockets.acquire_many(limits.sockets);
         let _ = tokio::time::timeout(limits.grace, all).await;
+        // It has seen the end, too.
+        let _ = history.await;
         Ok(())
     }
 }
 
 /// What the handlers share.
 struct Shared {
-    readiness: watch::Receiver<Readiness>,
+    sources: Arc<Sources>,
     metrics: Metrics,
+    history: History,
+    steering: Arc<dyn Steering>,
     access: Access,
     mint: Option<Box<dyn Mint>>,
     uris: Vec<String>,
@@ -180,22 +205,26 @@ struct Shared {
 impl Shared {
     fn new(state: State, limits: Limits, stopping: watch::Receiver<bool>) -> io::Result<Self> {
         let access = Access::new(&state.token, &state.api_keys);
-        let readiness = state.readiness.clone();
-        let metrics = Metrics::new(metrics::Sources {
+        let uris = state.urls.iter().filter(|url| url.starts_with("turn")).cloned().collect();
+        let sources = Arc::new(Sources {
+            realm: state.realm,
+            listeners: state.listeners,
+            urls: state.urls,
             counters: state.counters,
             pool: state.pool,
             admissions: state.admissions,
             lost_log_lines: state.lost_log_lines,
             started: state.started,
             readiness: state.readiness,
-        })
-        .map_err(io::Error::other)?;
+        });
         Ok(Self {
-            readiness,
-            metrics,
+            metrics: Metrics::new(sources.clone()).map_err(io::Error::other)?,
+            sources,
+            history: History::default(),
+            steering: state.steering,
             access,
             mint: state.mint,
-            uris: credentials::in_order(state.uris),
+            uris: credentials::in_order(uris),
             rooms: Arc::new(Rooms::new(limits.rooms)),
             sockets: Arc::new(Semaphore::new(limits.sockets as usize)),
             limits,
@@ -213,11 +242,27 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/readyz", get(health::ready))
         .route("/turn", get(credentials::turn).post(credentials::turn))
         .route("/signal/{room}", get(signal::join))
+        .nest("/api", api(&shared))
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::method_not_allowed)
         .layer(middleware::from_fn_with_state(limits.request, server::in_time))
         .layer(middleware::map_response(reply::harden))
         .with_state(shared)
+}
+
+/// What only those with a key may see and do.
+fn api(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/status", get(status::status))
+        .route("/drain", post(status::drain))
+        .route("/history", get(history::history))
+        .route("/sessions", get(sessions::list))
+        .route("/sessions/{id}", get(sessions::show).delete(sessions::kick))
+        .route("/users", get(sessions::users))
+        .route("/users/{user}/sessions", delete(sessions::kick_user))
+        .fallback(reply::not_found)
+        .method_not_allowed_fallback(reply::method_not_allowed)
+        .layer(middleware::from_fn_with_state(shared.clone(), access::keyed))
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 //! procfs crate, but lists every descriptor at each scrape, which costs
 //! milliseconds with ten thousands of relay sockets.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
 /// Clock ticks a second in `/proc/*/stat`: USER_HZ, fixed by the kernel's ABI.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -37,6 +39,23 @@ impl Usage {
 /// process, or it is hidden from us.
 pub(super) fn start_ticks(pid: u32) -> Option<u64> {
     Stat::read(&pid.to_string()).map(|s| s.start_ticks)
+}
+
+/// CPU time of the threads that move packets, by shard; without those that the
+/// system does not tell of.
+pub(super) fn shard_cpu_seconds() -> BTreeMap<usize, f64> {
+    let Ok(tasks) = fs::read_dir("/proc/self/task") else { return BTreeMap::new() };
+    let of_task = |folder: PathBuf| {
+        let name = fs::read_to_string(folder.join("comm")).ok()?;
+        let shard = name.trim_end().strip_prefix("shard-")?.parse().ok()?;
+        Some((shard, nanoseconds(&fs::read_to_string(folder.join("schedstat")).ok()?)? as f64 / 1e9))
+    };
+    tasks.flatten().filter_map(|task| of_task(task.path())).collect()
+}
+
+/// Time on the CPU, the first field of `/proc/PID/task/TID/schedstat`.
+fn nanoseconds(schedstat: &str) -> Option<u64> {
+    schedstat.split_ascii_whitespace().next()?.parse().ok()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,6 +119,16 @@ mod tests {
         assert!(usage.open_descriptors >= Some(3));
         assert!(start_ticks(std::process::id()) > Some(0));
         assert_eq!(start_ticks(u32::MAX), None);
+    }
+
+    #[test]
+    fn a_shards_cpu_time_is_found_by_its_threads_name() {
+        let thread = std::thread::Builder::new().name("shard-77".into());
+        // It has its name before it runs.
+        let seen = thread.spawn(shard_cpu_seconds).unwrap().join().unwrap();
+        assert!(seen.contains_key(&77), "{seen:?}");
+        assert_eq!(nanoseconds("1234 5 6\n"), Some(1234));
+        assert_eq!(nanoseconds(""), None);
     }
 
     #[test]

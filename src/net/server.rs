@@ -26,8 +26,12 @@ use super::thread::{self, Command, Parts};
 use super::tls;
 use crate::relay::counters::Counters;
 use crate::relay::ports::RelayPool;
+use crate::relay::sessions::AT_ONCE;
 use crate::relay::world::{Bandwidth, PeerPolicy, Quota, Throttle, Users};
-use crate::relay::{AllocationSummary, Link, NatDiscovery, ServerAddr, Settings, ShardId, Transport, World};
+use crate::relay::{
+    AllocationDetail, AllocationId, AllocationSummary, Link, NatDiscovery, ServerAddr, Settings, ShardId,
+    Transport, Whose, World,
+};
 
 /// A shard's number plus one is kept in a byte by the relay pool.
 const MAX_SHARDS: usize = 254;
@@ -350,24 +354,56 @@ impl Handle {
 
     /// Every live allocation, by shard.
     pub async fn sessions(&self) -> Vec<(ShardId, AllocationSummary)> {
-        let mut answers = Vec::new();
-        self.tell(|| {
-            let (reply, answer) = oneshot::channel();
-            answers.push(answer);
-            Command::Sessions(reply)
-        })
-        .await;
         let mut sessions = Vec::new();
-        for (shard, answer) in (0u8..).map(ShardId).zip(answers) {
-            sessions.extend(answer.await.unwrap_or_default().into_iter().map(|summary| (shard, summary)));
+        for shard in (0u8..).map(ShardId).take(self.0.commands.len()) {
+            let mut from = Some(0);
+            while let Some(at) = from {
+                let some = self.ask(shard, |reply| Command::Sessions(at, reply)).await;
+                let (some, next) = some.unwrap_or_default();
+                sessions.extend(some.into_iter().map(|summary| (shard, summary)));
+                from = next;
+            }
         }
         sessions
+    }
+
+    /// One live allocation.
+    pub async fn session(&self, shard: ShardId, id: AllocationId) -> Option<AllocationDetail> {
+        self.ask(shard, |reply| Command::Session(id, reply)).await.flatten()
+    }
+
+    /// Ends one allocation; false when it was not live.
+    pub async fn kick(&self, shard: ShardId, id: AllocationId) -> bool {
+        let kicked = self.ask(shard, |reply| Command::Kick(Whose::Allocation(id), reply)).await;
+        kicked.is_some_and(|count| count > 0)
+    }
+
+    /// Ends every allocation of a user: one as quotas count it, or a USERNAME as
+    /// it was sent. Returns how many.
+    pub async fn kick_user(&self, user: &Arc<str>) -> usize {
+        let mut total = 0;
+        for shard in (0u8..).map(ShardId).take(self.0.commands.len()) {
+            let mut count = AT_ONCE;
+            while count == AT_ONCE {
+                let whose = Whose::User(Arc::clone(user));
+                count = self.ask(shard, |reply| Command::Kick(whose, reply)).await.unwrap_or(0);
+                total += count;
+            }
+        }
+        total
     }
 
     /// Ends every allocation and then the shards; [`Running::ended`] tells when
     /// they have.
     pub async fn stop(&self) {
         self.tell(|| Command::Stop).await;
+    }
+
+    /// What a shard answers; `None` when it has ended, or is none.
+    async fn ask<T>(&self, shard: ShardId, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.0.commands.get(usize::from(shard.0))?.send(command(reply)).await.ok()?;
+        answer.await.ok()
     }
 
     async fn tell(&self, mut command: impl FnMut() -> Command) {

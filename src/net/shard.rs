@@ -27,7 +27,7 @@ use crate::relay::counters::{Counters, Flow};
 use crate::relay::{
     AllocationId, AllocationSummary, ClientPath, CloseReason, ConnectionId, DropReason, Effect, EffectId,
     Engine, Icmp, Instant, Now, Origin, Outcome, Output, PeerAddr, RelayAddr, RelayId, Route, ShardId,
-    Transport,
+    Transport, Whose,
 };
 
 /// A UDP listener of this shard.
@@ -198,6 +198,11 @@ impl Shard {
     pub(super) fn complete(&mut self, now: Now, id: EffectId, outcome: Outcome) {
         let route = self.engine.complete(now, id, outcome, &mut self.work.out);
         self.note(0, route);
+    }
+
+    /// Ends some allocations, and says how many. Behind it, [`Shard::flush`].
+    pub(super) fn kick(&mut self, now: Now, whose: &Whose) -> usize {
+        self.engine.kick(now, whose, &mut self.work.out)
     }
 
     /// Ends every allocation.

@@ -28,7 +28,9 @@ use super::tcp::Moved;
 use super::tcp_relay::TcpRelays;
 use super::udp::Received;
 use super::{inbox, listener, tcp};
-use crate::relay::{AllocationSummary, Engine, Settings, ShardId, World};
+use crate::relay::{
+    AllocationDetail, AllocationId, AllocationSummary, Engine, Settings, ShardId, Whose, World,
+};
 
 /// Relay sockets that are read between two sends.
 const RECEIVE_BATCHES: usize = 8;
@@ -41,8 +43,12 @@ const SHORTEST_TIMER: Duration = Duration::from_millis(1);
 pub(super) enum Command {
     /// No new allocations.
     Drain,
-    /// Every live allocation.
-    Sessions(oneshot::Sender<Vec<AllocationSummary>>),
+    /// Some live allocations, from this place on, and where to go on.
+    Sessions(u32, oneshot::Sender<(Vec<AllocationSummary>, Option<u32>)>),
+    /// One live allocation.
+    Session(AllocationId, oneshot::Sender<Option<AllocationDetail>>),
+    /// End some allocations; answered with how many.
+    Kick(Whose, oneshot::Sender<usize>),
     /// To be answered when no allocation is left.
     Drained(oneshot::Sender<()>),
     /// End every allocation, then the thread.
@@ -215,7 +221,9 @@ async fn obey(
         match command {
             Command::Drain => shard.engine.drain(),
             // Whoever asked may have lost interest by the time of an answer.
-            Command::Sessions(reply) => drop(reply.send(shard.engine.sessions(now.instant).collect())),
+            Command::Sessions(from, reply) => drop(reply.send(shard.engine.sessions(now.instant, from))),
+            Command::Session(id, reply) => drop(reply.send(shard.engine.session(now.instant, id))),
+            Command::Kick(whose, reply) => drop(reply.send(shard.kick(now, &whose))),
             Command::Drained(reply) => shard.waiting.push(reply),
             Command::Stop => {
                 shard.close_all(now);

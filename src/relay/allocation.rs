@@ -174,9 +174,13 @@ impl Allocation {
             id,
             five_tuple: self.path.five_tuple,
             username: Arc::clone(&self.username),
+            user: Arc::clone(&self.user),
             relays: self.relays.map(|relay| relay.map(|relay| relay.address)),
             opened: self.opened,
             until,
+            expires: self.expires(),
+            permissions: self.permissions.len(),
+            channels: self.channels.len(),
             traffic: self.traffic,
         }
     }

@@ -79,8 +79,13 @@ pub const CODES: [ErrorCode; 15] = [
 ];
 
 /// Reasons an allocation ends, in the order of [`Counters::closed`].
-pub const CLOSE_REASONS: [CloseReason; 4] =
-    [CloseReason::Deleted, CloseReason::Expired, CloseReason::Disconnected, CloseReason::Shutdown];
+pub const CLOSE_REASONS: [CloseReason; 5] = [
+    CloseReason::Deleted,
+    CloseReason::Expired,
+    CloseReason::Disconnected,
+    CloseReason::Shutdown,
+    CloseReason::Kicked,
+];
 
 /// Everything one shard counts.
 #[derive(Debug, Default)]

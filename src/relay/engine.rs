@@ -17,8 +17,7 @@ use super::ports::RelayPool;
 use super::reply::{self, Asked, drop_counted};
 use super::reservation::Token;
 use super::route::{
-    AllocationId, AllocationSummary, ClientPath, CloseReason, DropReason, Effect, Output, RelayId, Route,
-    ShardId,
+    AllocationId, ClientPath, CloseReason, DropReason, Effect, Output, RelayId, Route, ShardId,
 };
 use super::table::{Entry, Table};
 use super::tcp_relay::ConnectionId;
@@ -303,11 +302,6 @@ impl Engine {
     /// No allocation is live.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// Every live allocation, in no order.
-    pub fn sessions(&self, now: Instant) -> impl Iterator<Item = AllocationSummary> + '_ {
-        self.table.live().map(move |(id, allocation)| allocation.summary(id, now))
     }
 
     /// An allocation's timer has fired: sweep it, and end it or set the timer anew.

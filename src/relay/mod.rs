@@ -24,6 +24,7 @@ mod reply;
 mod requests;
 mod reservation;
 pub mod route;
+pub mod sessions;
 mod table;
 mod tcp_events;
 mod tcp_ledger;
@@ -41,5 +42,6 @@ pub use route::{
     AllocationId, AllocationSummary, ClientPath, CloseReason, DropReason, Effect, EffectId, Link, LoginFault,
     Outcome, Output, RelayId, Route, ShardId, Traffic,
 };
+pub use sessions::{AllocationDetail, Whose};
 pub use tcp_relay::{ConnectionId, Origin};
 pub use time::{Instant, Now, UnixTime};

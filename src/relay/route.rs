@@ -274,12 +274,20 @@ pub struct AllocationSummary {
     pub five_tuple: FiveTuple,
     /// USERNAME as it was sent.
     pub username: Arc<str>,
+    /// What quotas count: the user part of a time-limited name, or the whole.
+    pub user: Arc<str>,
     /// Relayed transport addresses, IPv4 then IPv6.
     pub relays: [Option<RelayAddr>; 2],
     /// When it was made.
     pub opened: Instant,
     /// When it is over, if it has ended; else the time of the summary.
     pub until: Instant,
+    /// When it ends unless it is refreshed.
+    pub expires: Instant,
+    /// Permissions it has.
+    pub permissions: usize,
+    /// Channels it has bound.
+    pub channels: usize,
     /// What it has carried.
     pub traffic: Traffic,
 }
@@ -322,6 +330,8 @@ pub enum CloseReason {
     Disconnected,
     /// The server stops.
     Shutdown,
+    /// An operator ended it.
+    Kicked,
 }
 
 impl CloseReason {
@@ -332,6 +342,7 @@ impl CloseReason {
             Self::Expired => "expired",
             Self::Disconnected => "disconnected",
             Self::Shutdown => "shutdown",
+            Self::Kicked => "kicked",
         }
     }
 }

@@ -137,6 +137,25 @@ impl Table {
         })
     }
 
+    /// Live ones among `count` places from `from` on, and the place behind those
+    /// when there is one.
+    pub(super) fn live_from(
+        &self,
+        from: u32,
+        count: usize,
+    ) -> (impl Iterator<Item = (AllocationId, &Allocation)> + '_, Option<u32>) {
+        let from = from as usize;
+        let end = from.saturating_add(count);
+        let live = (from..end).filter_map(|index| {
+            let slot = self.slots.get(index)?;
+            match &slot.entry {
+                Entry::Live(allocation) => Some((slot.id(index), &**allocation)),
+                Entry::Opening(_) => None,
+            }
+        });
+        (live, u32::try_from(end).ok().filter(|_| end < self.slots.capacity()))
+    }
+
     /// Of every entry, in the order of their places.
     pub(super) fn ids(&self) -> Vec<AllocationId> {
         self.slots.iter().map(|(index, slot)| slot.id(index)).collect()

@@ -62,8 +62,8 @@ fn an_allocation_relays_what_it_may_in_both_directions_together() {
     assert_eq!(alice.permit(&mut world, &[addr(PEER)]), 0);
     assert_eq!(alice.bind(&mut world, 0x4001, addr("203.0.113.2:9")), 0);
     // What was dropped is not accounted for as relayed.
-    let session = world.engines[0].sessions(world.now.instant).find(|s| s.relays[0].unwrap().socket() == a);
-    let traffic = session.unwrap().traffic;
+    let (sessions, _) = world.engines[0].sessions(world.now.instant, 0);
+    let traffic = sessions.iter().find(|s| s.relays[0].unwrap().socket() == a).unwrap().traffic;
     assert_eq!((traffic.up_bytes, traffic.down_bytes), (up, down));
     let _ = b;
 }

@@ -30,5 +30,6 @@ mod reservations;
 mod retransmissions;
 mod send_and_data;
 mod sequences;
+mod sessions;
 mod tcp_sequences;
 mod world;

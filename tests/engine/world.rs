@@ -18,7 +18,7 @@ use floe::relay::world::{
 use floe::relay::{
     ClientPath, CloseReason, ConnectionId, DropReason, Effect, EffectId, Engine, FiveTuple, Icmp, Instant,
     LoginFault, Now, Outcome, Output, PeerAddr, RelayAddr, RelayId, Route, Settings, ShardId, UnixTime,
-    World as Given,
+    Whose, World as Given,
 };
 use floe::wire::integrity::{LongTermKeys, userhash};
 
@@ -294,6 +294,12 @@ impl World {
             self.engines[shard].close_all(self.now, &mut self.output);
             self.settle(shard, Route::Nothing, &[]);
         }
+    }
+
+    pub(crate) fn kick(&mut self, shard: usize, whose: &Whose) -> usize {
+        let count = self.engines[shard].kick(self.now, whose, &mut self.output);
+        self.settle(shard, Route::Nothing, &[]);
+        count
     }
 
     /// Time goes by, and each engine is woken when it asked to be.

@@ -111,10 +111,25 @@ impl Server {
 
     /// Status and body of a page of the admin address.
     pub fn get(&self, path: &str) -> (u16, String) {
-        let host = self.admin();
+        self.ask("GET", path, "", "")
+    }
+
+    /// Like [`Server::get`], of what only the holder of the run's token may see
+    /// or do; its JSON.
+    pub fn api(&self, method: &str, path: &str) -> (u16, serde_json::Value) {
+        let key = format!("Authorization: Bearer {}\r\n", self.runtime.token);
+        let (status, body) = self.ask(method, path, &key, "");
+        (status, serde_json::from_str(&body).unwrap_or_default())
+    }
+
+    /// Status and body of what the admin address answers; `headers` are lines that
+    /// each end in `\r\n`.
+    pub fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
+        let (host, length) = (self.admin(), body.len());
         let mut stream = TcpStream::connect(host).expect("the admin address answers");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").expect("asked");
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+        write!(stream, "{head}{headers}Content-Length: {length}\r\n\r\n{body}").expect("asked");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a header and a body");
