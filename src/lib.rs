@@ -5,7 +5,8 @@
 //! - [`cli`]: one file a command; no logic.
 //! - [`server`]: ties the rooms below together into one running server.
 //! - [`admin`]: HTTP: metrics, health, credentials, signaling rooms.
-//! - [`client`]: the other side: a webrtc-rs pair that connects through a server.
+//! - [`client`]: the other side: a webrtc-rs pair that connects through a server,
+//!   a TURN client, a load generator.
 //! - [`net`]: moves packets between sockets and the engine; the only room with
 //!   `unsafe` is `net::udp`.
 //! - [`config`]: model, loading, validation; read at the edges, handed in as

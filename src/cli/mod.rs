@@ -8,6 +8,8 @@
 //! Called by `main`.
 
 mod banner;
+#[cfg(feature = "client")]
+mod bench;
 mod config;
 mod logging;
 #[cfg(feature = "client")]
@@ -54,6 +56,8 @@ enum Command {
     Serve(serve::Args),
     #[cfg(feature = "client")]
     Pair(pair::Args),
+    #[cfg(feature = "client")]
+    Bench(Box<bench::Args>),
     /// Check a configuration, or show the one in effect.
     Config(config::Args),
 }
@@ -96,6 +100,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Serve(args)) => serve::run(&args),
         #[cfg(feature = "client")]
         Some(Command::Pair(args)) => pair::run(&args),
+        #[cfg(feature = "client")]
+        Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Config(args)) => config::run(&args),
     })
 }

@@ -108,7 +108,7 @@ fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Options, String> 
         (Some(username), Some(password), _) => {
             Credentials { username: username.clone(), password: password.clone() }
         }
-        (_, _, Some(secret)) => mint(secret)?,
+        (_, _, Some(secret)) => mint(secret, USER)?,
         _ if is_local => {
             let minted = surroundings.credentials.clone();
             minted.ok_or(
@@ -182,10 +182,10 @@ async fn run_pair(options: Options, json: bool) -> Result<(), Failure> {
     if report.ok { Ok(()) } else { Err(Failure::Failed(String::new())) }
 }
 
-/// Time-limited credentials from a shared secret.
-fn mint(secret: &str) -> Result<Credentials, String> {
-    let minted =
-        auth::mint(&auth::Secret::new("--secret", secret), Some(USER), LASTS, Clock::start().now().unix);
+/// Time-limited credentials of this user from a shared secret.
+pub(super) fn mint(secret: &str, user: &str) -> Result<Credentials, String> {
+    let secret = auth::Secret::new("--secret", secret);
+    let minted = auth::mint(&secret, Some(user), LASTS, Clock::start().now().unix);
     let minted = minted.map_err(|error| error.to_string())?;
     Ok(Credentials { username: minted.username, password: minted.password })
 }

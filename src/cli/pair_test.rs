@@ -25,6 +25,7 @@ fn running() -> Surroundings {
         credentials: Some(own()),
         admin: Some("http://127.0.0.1:8080".to_owned()),
         token: Some("t0k".to_owned()),
+        pid: Some(1),
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Surroundings {
     pub(super) admin: Option<String>,
     /// Its token.
     pub(super) token: Option<String>,
+    /// Its process; none of one started for this run, which is this process.
+    pub(super) pid: Option<u32>,
 }
 
 impl Surroundings {
@@ -61,12 +63,25 @@ impl Surroundings {
             credentials: None,
             admin: runtime.admin,
             token,
+            pid: Some(runtime.pid),
         };
-        if let Some(admin) = &surroundings.admin {
-            // Without credentials `resolve` says which flags help.
-            surroundings.credentials = minted(admin, surroundings.token.as_deref()).await;
-        }
+        // Without credentials `resolve` says which flags help.
+        surroundings.credentials = surroundings.mint(USER).await;
         surroundings
+    }
+
+    /// Credentials from the server itself for this user, as an application would
+    /// ask for them; it gives none when it has no shared secret.
+    pub(super) async fn mint(&self, user: &str) -> Option<Credentials> {
+        #[derive(Deserialize)]
+        struct Answer {
+            username: String,
+            password: String,
+        }
+        let path = format!("/turn?service=turn&username={user}&ttl=3600");
+        let page = http::get(self.admin.as_ref()?, &path, self.token.as_deref()).await.ok()?;
+        let answer: Answer = serde_json::from_str(&page).ok()?;
+        Some(Credentials { username: answer.username, password: answer.password })
     }
 
     fn of_own(own: &Running) -> Self {
@@ -82,6 +97,7 @@ impl Surroundings {
             credentials,
             admin: own.admin().map(str::to_owned),
             token: Some(own.token().to_owned()),
+            pid: None,
         }
     }
 }
@@ -96,19 +112,6 @@ fn url(transport: &str, address: SocketAddr) -> Option<ServerUrl> {
     };
     let transport = transport.parse().ok()?;
     Some(ServerUrl { host: host.to_string(), port: address.port(), transport: Some(transport) })
-}
-
-/// Credentials from the server itself, as an application would ask for them.
-async fn minted(admin: &str, token: Option<&str>) -> Option<Credentials> {
-    #[derive(Deserialize)]
-    struct Answer {
-        username: String,
-        password: String,
-    }
-    let path = format!("/turn?service=turn&username={}&ttl=3600", USER);
-    let page = http::get(admin, &path, token).await.ok()?;
-    let answer: Answer = serde_json::from_str(&page).ok()?;
-    Some(Credentials { username: answer.username, password: answer.password })
 }
 
 /// A server on loopback with a secret of its own, on free ports. Both peers are

@@ -1,7 +1,8 @@
-//! The client side: a webrtc-rs pair that connects through a server, and the
-//! ways to reach one.
+//! The client side: a webrtc-rs pair that connects through a server, a load for
+//! one, and the ways to reach it.
 //!
 //! - Two real peers, end to end, and the report about them: [`pair`].
+//! - How much a server carries: [`bench`].
 //! - One plain Allocate, to learn the cause that webrtc-rs hides: [`probe`].
 //! - What carries webrtc-rs's TURN over UDP/IPv4 to a server that is reached
 //!   over TCP, TLS or IPv6: [`adapter`].
@@ -12,11 +13,12 @@
 //! - One page of a server's admin address: [`http`].
 //! - `turn:HOST:PORT?transport=…`, `turns:HOST:PORT`: [`url`].
 //!
-//! Not here: anything the server runs on. Called by `cli`; calls `wire`
-//! and webrtc-rs's own crates, so that it shares no more with the server it judges
-//! than the bytes on the wire.
+//! Not here: anything the server runs on. Called by `cli`; calls `wire`,
+//! webrtc-rs's own crates and the batched sockets of `net::udp`, so that it shares no
+//! more with the server it judges than the bytes on the wire and how they are moved.
 
 pub mod adapter;
+pub mod bench;
 pub mod framing;
 pub mod http;
 pub mod pair;

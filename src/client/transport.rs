@@ -15,7 +15,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{self, ClientConfig, ClientConnection, RootCertStore};
 use webrtc_util::Conn;
 
 use crate::client::framing::FramedConn;
@@ -124,6 +124,14 @@ impl Tls {
         // RFC 7443 §3.
         config.alpn_protocols = vec![b"stun.turn".to_vec()];
         Ok(Self { name, config: Arc::new(config) })
+    }
+
+    /// The client's end of a connection, for who moves its bytes without tokio.
+    ///
+    /// # Errors
+    /// rustls's.
+    pub fn connection(&self) -> Result<ClientConnection, rustls::Error> {
+        ClientConnection::new(Arc::clone(&self.config), self.name.clone())
     }
 }
 

@@ -95,6 +95,11 @@ impl Server {
             .address
     }
 
+    /// Its state directory, where other commands find it.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     pub const fn runtime(&self) -> &Runtime {
         &self.runtime
     }

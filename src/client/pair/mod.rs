@@ -378,7 +378,11 @@ fn own_failures(mut outcomes: Vec<Outcome>) -> Vec<Outcome> {
 }
 
 /// The server's address; IPv4 first, which webrtc-rs reaches by itself.
-async fn resolve(server: &ServerUrl, transport: Transport, ca: Option<&Path>) -> Result<Endpoint, String> {
+pub(crate) async fn resolve(
+    server: &ServerUrl,
+    transport: Transport,
+    ca: Option<&Path>,
+) -> Result<Endpoint, String> {
     let tls = match transport {
         Transport::Tls => Some(Tls::new(&server.host, ca)?),
         Transport::Udp | Transport::Tcp => None,

@@ -15,6 +15,7 @@
 #![allow(unsafe_code)]
 
 mod control;
+mod dropped;
 mod errors;
 mod name;
 mod receive;

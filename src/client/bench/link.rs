@@ -1,0 +1,168 @@
+//! What a client's messages run over, as one thing: a UDP socket of
+//! [`net::udp`](crate::net::udp), which moves a batch in one system call, or a
+//! TCP or TLS connection.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use arrayvec::ArrayVec;
+
+use super::stream::Stream;
+use crate::client::transport::{Endpoint, Transport};
+use crate::net::udp::{BATCH, Datagram, Options, Received, Socket};
+use crate::wire::padding;
+
+/// A packet whose parts lie in different places.
+pub(super) type Parts<'a> = [&'a [u8]; 3];
+
+/// Bytes of packets that a socket is asked to hold, so that a pause of the
+/// generator's costs no packet.
+const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
+
+/// One client's way to the server.
+#[derive(Debug)]
+pub(super) enum Link {
+    Udp { socket: Socket, server: SocketAddr },
+    Stream(Stream),
+}
+
+/// What a worker receives into, one after the other.
+pub(super) struct Buffers {
+    pub(super) batch: Received,
+    pub(super) scratch: Vec<u8>,
+}
+
+impl Buffers {
+    pub(super) fn new() -> Self {
+        Self { batch: Received::new(), scratch: vec![0; 64 * 1024] }
+    }
+}
+
+impl Link {
+    pub(super) fn open(server: &Endpoint) -> io::Result<Self> {
+        match server.transport {
+            Transport::Udp => {
+                let any: IpAddr = match server.address {
+                    SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                    SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+                };
+                Ok(Self::Udp { socket: udp_socket(any, true)?, server: server.address })
+            }
+            Transport::Tcp | Transport::Tls => {
+                Stream::open(server.address, server.tls.as_ref()).map(Self::Stream)
+            }
+        }
+    }
+
+    /// Whether messages may be sent.
+    pub(super) fn is_open(&self) -> bool {
+        match self {
+            Self::Udp { .. } => true,
+            Self::Stream(stream) => stream.is_open(),
+        }
+    }
+
+    /// Whether to be told when there is room.
+    pub(super) fn wants_to_write(&self) -> bool {
+        match self {
+            Self::Udp { .. } => false,
+            Self::Stream(stream) => stream.wants_to_write(),
+        }
+    }
+
+    /// Sends packets, [`BATCH`] at most; how many were taken.
+    pub(super) fn send(&mut self, packets: &[Parts<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Udp { socket, server } => Ok(send_to(socket, *server, packets)),
+            Self::Stream(stream) => {
+                let mut taken = 0;
+                for &[head, middle, end] in packets {
+                    // STUN is padded by who writes it, ChannelData on a stream alone.
+                    let pad = padding(head.len() + middle.len() + end.len());
+                    let end = if pad == 0 { end } else { &[0; 3][..pad] };
+                    let fits = stream.push([head, middle, end]);
+                    taken += usize::from(fits);
+                }
+                stream.flush()?;
+                Ok(taken)
+            }
+        }
+    }
+
+    /// Goes on with what could not be sent, or with connecting.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Udp { .. } => Ok(()),
+            Self::Stream(stream) => stream.flush(),
+        }
+    }
+
+    /// Hands over every message that waits, or as many as are good for one turn.
+    pub(super) fn receive(&mut self, buffers: &mut Buffers, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        match self {
+            Self::Udp { socket, server } => {
+                let count = receive(socket, &mut buffers.batch)?;
+                for packet in 0..count {
+                    if buffers.batch.meta(packet).from == *server {
+                        each(buffers.batch.bytes(packet));
+                    }
+                }
+                Ok(())
+            }
+            Self::Stream(stream) => {
+                stream.receive(&mut buffers.scratch, each)?;
+                if stream.wants_to_write() { stream.flush() } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Takes what ICMP says of packets to the server.
+    pub(super) fn take_errors(&self) -> io::Result<()> {
+        let Self::Udp { socket, .. } = self else { return Ok(()) };
+        while let Ok(error) = socket.recv_error() {
+            if error.errno == libc::ECONNREFUSED {
+                return Err(io::Error::from_raw_os_error(error.errno));
+            }
+        }
+        Ok(())
+    }
+
+    /// Packets that this socket had no room for.
+    pub(super) fn dropped(&self) -> u32 {
+        match self {
+            Self::Udp { socket, .. } => socket.dropped().unwrap_or(0),
+            Self::Stream(_) => 0,
+        }
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Udp { socket, .. } => socket.as_fd(),
+            Self::Stream(stream) => stream.as_fd(),
+        }
+    }
+}
+
+/// A socket on a free port of this address, that keeps ICMP errors or doesn't.
+pub(super) fn udp_socket(ip: IpAddr, errors: bool) -> io::Result<Socket> {
+    let options = Options { buffer: SOCKET_BUFFER, errors, ..Options::default() };
+    Socket::bind(SocketAddr::new(ip, 0), &options)
+}
+
+/// Takes a batch; none waiting is a batch of none.
+pub(super) fn receive(socket: &Socket, batch: &mut Received) -> io::Result<usize> {
+    match socket.recv(batch) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        result => result,
+    }
+}
+
+/// Sends packets, [`BATCH`] at most; how many the kernel took.
+pub(super) fn send_to(socket: &Socket, to: SocketAddr, packets: &[Parts<'_>]) -> usize {
+    let mut datagrams = ArrayVec::<Datagram<'_>, BATCH>::new();
+    datagrams.extend(packets.iter().map(|&parts| Datagram { to, from: None, parts }));
+    socket.send(&datagrams).sent
+}
