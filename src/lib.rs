@@ -23,7 +23,6 @@ compile_error!("floe runs on Linux only: its packet path uses recvmmsg, sendmmsg
 pub mod admin;
 pub mod auth;
 pub mod cli;
-#[cfg(feature = "client")]
 pub mod client;
 pub mod config;
 pub mod net;

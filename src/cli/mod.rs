@@ -11,11 +11,18 @@ mod banner;
 #[cfg(feature = "client")]
 mod bench;
 mod config;
+mod healthcheck;
+mod kick;
 mod logging;
+mod manual;
 #[cfg(feature = "client")]
 mod pair;
+mod running;
 mod serve;
+mod service_manager;
+mod sessions;
 mod sources;
+mod status;
 #[cfg(feature = "client")]
 mod surroundings;
 
@@ -58,8 +65,25 @@ enum Command {
     Pair(pair::Args),
     #[cfg(feature = "client")]
     Bench(Box<bench::Args>),
-    /// Check a configuration, or show the one in effect.
+    /// Check a configuration, show the one in effect, or take over coturn's.
     Config(config::Args),
+    /// Wait until the running server is ready, and say how it is.
+    Status(status::Args),
+    /// List the live allocations of the running server.
+    Sessions(sessions::Args),
+    /// End the allocations of a user, or one by its id.
+    Kick(kick::Args),
+    /// Let the running server take no new allocations; live ones go on.
+    Drain(running::ServerArgs),
+    /// Exit with 0 when the running server answers; for containers.
+    Healthcheck(healthcheck::Args),
+    /// Print the manual page.
+    Man,
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Why a command did not succeed; its text is for people, one problem a line.
@@ -103,6 +127,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         #[cfg(feature = "client")]
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Config(args)) => config::run(&args),
+        Some(Command::Status(args)) => status::run(&args),
+        Some(Command::Sessions(args)) => sessions::run(&args),
+        Some(Command::Kick(args)) => kick::run(&args),
+        Some(Command::Drain(args)) => kick::drain(&args),
+        Some(Command::Healthcheck(args)) => healthcheck::run(&args),
+        Some(Command::Man) => manual::man::<Cli>(),
+        Some(Command::Completions { shell }) => manual::completions::<Cli>(shell),
     })
 }
 

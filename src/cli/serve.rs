@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::banner::{Banner, banner};
 use super::sources::SourceArgs;
-use super::{Failure, logging, say};
+use super::{Failure, logging, say, service_manager};
 use crate::config::{Loaded, load};
 use crate::server::{self, Running, StartError};
 
@@ -51,6 +51,7 @@ async fn serve(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<(), Fa
         tracing::warn!("{warning}");
     }
     tracing::info!(listeners = ?running.listeners(), relays = ?running.relays(), admin = running.admin(), "serving");
+    let _watchdog = service_manager::ready();
 
     let stop = tokio::select! {
         stop = signals.next() => stop,
@@ -62,9 +63,12 @@ async fn serve(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<(), Fa
     let timeout = match stop {
         Stop::Interrupt if at_a_terminal() => Duration::ZERO,
         Stop::Interrupt | Stop::Terminate => Duration::from_secs(loaded.config.drain_timeout.into()),
+        // As coturn's users expect: however long it takes.
+        Stop::WhenIdle => Duration::MAX,
     };
     let allocations = running.allocations();
     tracing::info!(signal = stop.name(), allocations, timeout = timeout.as_secs(), "draining");
+    service_manager::stopping();
     running.drain().await;
     let ending = drained(running.idle(), signals.next(), timeout).await;
     tracing::info!(because = ending.name(), "stopping");
@@ -99,6 +103,7 @@ fn at_a_terminal() -> bool {
 enum Stop {
     Interrupt,
     Terminate,
+    WhenIdle,
 }
 
 impl Stop {
@@ -106,6 +111,7 @@ impl Stop {
         match self {
             Self::Interrupt => "SIGINT",
             Self::Terminate => "SIGTERM",
+            Self::WhenIdle => "SIGUSR1",
         }
     }
 }
@@ -114,17 +120,23 @@ impl Stop {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    user1: Signal,
 }
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            user1: signal(SignalKind::user_defined1())?,
+        })
     }
 
     async fn next(&mut self) -> Stop {
         tokio::select! {
             _ = self.interrupt.recv() => Stop::Interrupt,
             _ = self.terminate.recv() => Stop::Terminate,
+            _ = self.user1.recv() => Stop::WhenIdle,
         }
     }
 }

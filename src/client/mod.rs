@@ -10,26 +10,37 @@
 //!   [`transport`], [`framing`].
 //! - A TURN client of our own, that shows error codes and carries a load: [`turn`];
 //!   what an error response says: [`refusal`].
-//! - One page of a server's admin address: [`http`].
+//! - One question to a server's admin address: [`http`]; the only part of this
+//!   room that the small server has too.
 //! - `turn:HOST:PORT?transport=…`, `turns:HOST:PORT`: [`url`].
 //!
 //! Not here: anything the server runs on. Called by `cli`; calls `wire`,
 //! webrtc-rs's own crates and the batched sockets of `net::udp`, so that it shares no
 //! more with the server it judges than the bytes on the wire and how they are moved.
 
+#[cfg(feature = "client")]
 pub mod adapter;
+#[cfg(feature = "client")]
 pub mod bench;
+#[cfg(feature = "client")]
 pub mod framing;
 pub mod http;
+#[cfg(feature = "client")]
 pub mod pair;
+#[cfg(feature = "client")]
 pub mod probe;
+#[cfg(feature = "client")]
 pub mod refusal;
+#[cfg(feature = "client")]
 pub mod transport;
+#[cfg(feature = "client")]
 pub mod turn;
+#[cfg(feature = "client")]
 pub mod url;
 
 /// A user of the TURN server: what `iceServers` calls `username` and
 /// `credential`.
+#[cfg(feature = "client")]
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// At most 508 bytes (RFC 8489 §14.3).
@@ -38,6 +49,7 @@ pub struct Credentials {
     pub password: String,
 }
 
+#[cfg(feature = "client")]
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()

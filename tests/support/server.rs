@@ -176,6 +176,11 @@ impl Server {
         line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
     }
 
+    /// Waits until it ends by itself.
+    pub fn ended(&mut self) -> ExitStatus {
+        wait(&mut self.child).expect("it ends")
+    }
+
     /// Asks it to end (SIGTERM) and waits.
     pub fn stop(mut self) -> ExitStatus {
         let pid = rustix::process::Pid::from_child(&self.child);

@@ -1,0 +1,110 @@
+//! `floe status`, `sessions`, `kick`, `drain` and `healthcheck`.
+
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::support::command::floe;
+use crate::support::{ALICE, BOB, Client, Request, Server};
+
+/// `floe …` for this server, by its admin address and token.
+fn ask(server: &Server, arguments: &[&str]) -> Output {
+    let admin = format!("http://{}", server.admin());
+    let output =
+        floe().args(arguments).args(["--admin", &admin, "--token", &server.runtime().token]).output();
+    output.expect("floe runs")
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
+}
+
+fn json(server: &Server, arguments: &[&str]) -> Value {
+    let output = ask(server, &[arguments, &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn status_says_how_the_server_is() {
+    let server = Server::start(|_| {});
+    let mut client = Client::udp(&server).user(ALICE);
+    client.allocate();
+    let status = json(&server, &["status"]);
+    assert_eq!(status["state"], "serving");
+    assert_eq!(status["allocations"]["udp"], 1);
+    let shown = text(&ask(&server, &["status"]));
+    assert!(shown.contains("serving") && shown.contains(&server.udp().to_string()), "{shown}");
+}
+
+#[test]
+fn sessions_are_listed_and_ended_by_id_and_by_user() {
+    let server = Server::start(|_| {});
+    let mut alice = [Client::udp(&server).user(ALICE), Client::tcp(&server).user(ALICE)];
+    let mut bob = Client::udp(&server).user(BOB);
+    for client in alice.iter_mut().chain([&mut bob]) {
+        client.allocate();
+    }
+    let all = json(&server, &["sessions"]);
+    assert_eq!(all["total"], 3);
+    let of_bob = json(&server, &["sessions", "--user", BOB.name]);
+    assert_eq!(of_bob["matched"], 1);
+    assert_eq!(of_bob["sessions"][0]["client"], bob.local().to_string());
+    let shown = text(&ask(&server, &["sessions"]));
+    assert!(shown.contains("3 live") && shown.contains(&bob.local().to_string()), "{shown}");
+
+    let id = of_bob["sessions"][0]["id"].as_str().expect("an id");
+    let kicked = ask(&server, &["kick", id]);
+    assert_eq!((kicked.status.code(), text(&kicked).as_str()), (Some(0), "1 session ended\n"));
+    assert_eq!(bob.call(Request::refresh(600)).code(), 437);
+    let kicked = ask(&server, &["kick", ALICE.name]);
+    assert_eq!((kicked.status.code(), text(&kicked).as_str()), (Some(0), "2 sessions ended\n"));
+    assert_eq!(json(&server, &["sessions"])["total"], 0);
+    let nobody = ask(&server, &["kick", "nobody"]);
+    assert_eq!(nobody.status.code(), Some(1), "{}", text(&nobody));
+}
+
+#[test]
+fn a_drained_server_is_alive_but_not_ready() {
+    let server = Server::start(|_| {});
+    let mut before = Client::udp(&server).user(ALICE);
+    before.allocate();
+    assert_eq!(ask(&server, &["healthcheck", "--ready"]).status.code(), Some(0));
+    assert_eq!(ask(&server, &["drain"]).status.code(), Some(0));
+    assert_eq!(ask(&server, &["healthcheck"]).status.code(), Some(0));
+    assert_eq!(ask(&server, &["healthcheck", "--ready"]).status.code(), Some(1));
+    assert_eq!(ask(&server, &["status", "--timeout", "0"]).status.code(), Some(1));
+    assert_eq!(Client::udp(&server).user(ALICE).call(Request::allocate()).code(), 508);
+    before.call(Request::refresh(600)).ok();
+}
+
+#[test]
+fn without_a_key_or_a_server_the_reason_is_said() {
+    let server = Server::start(|_| {});
+    let admin = format!("http://{}", server.admin());
+    let refused =
+        floe().args(["sessions", "--admin", &admin, "--token", "wrong"]).output().expect("floe runs");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused).contains("--token"), "{}", text(&refused));
+}
+
+#[test]
+fn the_server_of_a_state_directory_is_found_by_itself() {
+    let server = Server::start(|_| {});
+    let found = floe()
+        .env("FLOE_STATE_DIRECTORY", server.directory())
+        .arg("healthcheck")
+        .output()
+        .expect("floe runs");
+    assert_eq!(found.status.code(), Some(0), "{}", text(&found));
+    let directory = server.directory().to_owned();
+    drop(server);
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let gone = floe()
+        .env("FLOE_STATE_DIRECTORY", &directory)
+        .env_remove("XDG_RUNTIME_DIR")
+        .arg("healthcheck")
+        .output();
+    assert_ne!(gone.expect("floe runs").status.code(), Some(0));
+    let _ = std::fs::remove_dir_all(directory);
+}
