@@ -84,6 +84,7 @@ impl Steered {
                     server: ServerAddr::new("192.0.2.1:3478".parse().unwrap()),
                     transport: Transport::Udp,
                 },
+                away: index == 2,
                 username: format!("1790000000:{name}").into(),
                 user: name.into(),
                 relays: [Some(RelayAddr::new(relay)), None],

@@ -115,6 +115,8 @@ impl Totals {
             opened,
             closed,
             allocations,
+            moves,
+            passed_on,
             permissions,
             channels,
             connections,
@@ -189,6 +191,16 @@ impl Totals {
             "floe_allocations",
             "Live allocations, by the client's transport.",
             labelled("transport", &transports, &allocations),
+        );
+        page.counter(
+            "floe_allocation_moves_total",
+            "Allocations that have gone to another 5-tuple of their client (RFC 8016).",
+            [(vec![], moves)],
+        );
+        page.counter(
+            "floe_passed_on_datagrams_total",
+            "Datagrams of moved clients that one shard has passed on to another.",
+            [(vec![], passed_on)],
         );
         page.gauge("floe_permissions", "Live permissions.", [(vec![], permissions)]);
         page.gauge("floe_channels", "Live channel bindings.", [(vec![], channels)]);

@@ -95,6 +95,8 @@ fn every(counters: &Counters) -> Vec<&Counter> {
         opened,
         closed,
         allocations,
+        moves,
+        passed_on,
         permissions,
         channels,
         connections,
@@ -112,6 +114,7 @@ fn every(counters: &Counters) -> Vec<&Counter> {
         .chain(tables.into_iter().flatten())
         .chain([failed_logins, icmp, permissions, channels, connections, connections_refused])
         .chain(data_connections_opened)
+        .chain([moves, passed_on])
         .chain([data_connections, data_connections_refused, data_bytes_up, data_bytes_down])
         .collect()
 }

@@ -71,6 +71,9 @@ struct Session {
     transport: &'static str,
     client: String,
     server: String,
+    /// The client's connection is gone, and it may come back by its ticket (RFC
+    /// 8016): `client` is where it was.
+    away: bool,
     /// One or two, IPv4 first.
     relays: Vec<String>,
     opened: u64,
@@ -143,6 +146,7 @@ impl Session {
             transport: summary.five_tuple.transport.name(),
             client: summary.five_tuple.client.to_string(),
             server: summary.five_tuple.server.to_string(),
+            away: summary.away,
             relays: summary.relays.iter().flatten().map(ToString::to_string).collect(),
             opened: now.unix.secs().saturating_sub(age.as_secs()),
             seconds: age.as_secs(),

@@ -34,8 +34,9 @@ async fn sessions_are_listed_newest_first_or_by_bytes() {
         *bob,
         json!({
             "id": "1-2-1f", "username": "1790000000:bob", "user": "bob", "transport": "udp",
-            "client": "198.51.100.2:5000", "server": "192.0.2.1:3478", "relays": ["192.0.2.1:50002"],
-            "opened": 1_756_200_200, "seconds": 200, "expires_in": 600, "permissions": 1, "channels": 1,
+            "client": "198.51.100.2:5000", "server": "192.0.2.1:3478", "away": true,
+            "relays": ["192.0.2.1:50002"], "opened": 1_756_200_200, "seconds": 200,
+            "expires_in": 600, "permissions": 1, "channels": 1,
             "up": {"packets": 1, "bytes": 700}, "down": {"packets": 2, "bytes": 0},
         })
     );

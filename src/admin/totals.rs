@@ -23,6 +23,8 @@ pub(super) struct Totals {
     pub(super) opened: [u64; Transport::ALL.len()],
     pub(super) closed: [u64; CLOSE_REASONS.len()],
     pub(super) allocations: [u64; Transport::ALL.len()],
+    pub(super) moves: u64,
+    pub(super) passed_on: u64,
     pub(super) permissions: u64,
     pub(super) channels: u64,
     pub(super) connections: u64,
@@ -93,6 +95,8 @@ impl Totals {
             opened,
             closed,
             allocations,
+            moves,
+            passed_on,
             permissions,
             channels,
             connections,
@@ -117,6 +121,8 @@ impl Totals {
         add_all(&mut self.opened, opened);
         add_all(&mut self.closed, closed);
         add_all(&mut self.allocations, allocations);
+        add(&mut self.moves, moves);
+        add(&mut self.passed_on, passed_on);
         add(&mut self.permissions, permissions);
         add(&mut self.channels, channels);
         add(&mut self.connections, connections);

@@ -125,7 +125,7 @@ impl Connections {
             departure: None,
         });
         self.by_client.insert(five_tuple, slot);
-        Some(ClientPath { link: slot.link(), five_tuple })
+        Some(ClientPath::new(slot.link(), five_tuple))
     }
 
     /// Ends the connection of this client, if there is one, and says which it was.
@@ -133,7 +133,7 @@ impl Connections {
     pub(super) fn end(&mut self, five_tuple: FiveTuple) -> Option<ClientPath> {
         let slot = self.by_client.remove(&five_tuple)?;
         self.close(slot);
-        Some(ClientPath { link: slot.link(), five_tuple })
+        Some(ClientPath::new(slot.link(), five_tuple))
     }
 
     /// Forgets a connection. Returns where it goes instead of being closed, with

@@ -57,7 +57,7 @@ fn read_batch(common: &Common, socket: &Socket, link: Link, server: ServerAddr) 
             server: ServerAddr::new((asked, server.port()).into()),
             transport: Transport::Udp,
         };
-        if shard.client(now, ClientPath { link, five_tuple }, at, bytes) {
+        if shard.client(now, ClientPath::new(link, five_tuple), at, bytes) {
             shard.settle(now, |packet| received.bytes(packet));
         }
     }

@@ -1,18 +1,19 @@
-//! Relayed packets from one shard to another: a bounded ring of bytes for each
-//! ordered pair of shards, one writer and one reader, no lock and nothing
-//! allocated per packet. Waking the reader is the writer's business, once per
+//! Packets from one shard to another, and words on whose a client is: a bounded
+//! ring of bytes for each ordered pair of shards, one writer and one reader, no lock
+//! and nothing allocated per packet. Waking the reader is the writer's business, once per
 //! batch.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::ops::Range;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use crate::relay::{PeerAddr, RelayAddr};
+use crate::relay::{ClientAddr, FiveTuple, Link, PeerAddr, RelayAddr, ServerAddr, Transport};
 
-/// Length (4), then two addresses of 16 + 2.
-const HEADER: usize = 4 + 2 * ADDRESS;
-const ADDRESS: usize = 18;
+/// Length, link, two addresses, transport, kind.
+const HEADER: usize = 4 + 4 + 2 * ADDRESS + 1 + 1;
+/// IP address, scope, port.
+const ADDRESS: usize = 16 + 4 + 2;
 
 /// Smallest useful ring: one packet of the largest size and some.
 pub(super) const MIN_BYTES: usize = 128 * 1024;
@@ -25,15 +26,76 @@ pub(super) struct Sender(Producer<u8>);
 #[derive(Debug)]
 pub(super) struct Receiver(Consumer<u8>);
 
+/// What goes from one shard to another, besides its payload.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Crossing {
+    /// A relayed packet, for an allocation there.
+    Relayed {
+        /// The relayed address it was sent to.
+        to: RelayAddr,
+        /// The relayed address of the sender.
+        from: PeerAddr,
+    },
+    /// A datagram of a client whose allocation is there: whole, from the listener
+    /// of this number.
+    FromClient(Link, FiveTuple),
+    /// The writer has this client's allocation.
+    Owned(FiveTuple),
+    /// It has none.
+    Disowned(FiveTuple),
+}
+
 /// A packet out of a ring.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Crossed {
-    /// The relayed address it was sent to.
-    pub to: RelayAddr,
-    /// The relayed address of the sender.
-    pub from: PeerAddr,
+    /// What it is.
+    pub what: Crossing,
     /// Where the payload is in the buffer it was read into.
     pub payload: Range<usize>,
+}
+
+const RELAYED: u8 = 0;
+const FROM_CLIENT: u8 = 1;
+const OWNED: u8 = 2;
+const DISOWNED: u8 = 3;
+
+impl Crossing {
+    fn header(self, length: u32) -> [u8; HEADER] {
+        let mut header = [0; HEADER];
+        let (link, addresses, transport, kind) = match self {
+            Self::Relayed { to, from } => (Link(0), [to.socket(), from.socket()], Transport::Udp, RELAYED),
+            Self::FromClient(link, client) => (link, ends(client), client.transport, FROM_CLIENT),
+            Self::Owned(client) => (Link(0), ends(client), client.transport, OWNED),
+            Self::Disowned(client) => (Link(0), ends(client), client.transport, DISOWNED),
+        };
+        header[..4].copy_from_slice(&length.to_ne_bytes());
+        header[4..8].copy_from_slice(&link.0.to_ne_bytes());
+        write_address(&mut header[8..8 + ADDRESS], addresses[0]);
+        write_address(&mut header[8 + ADDRESS..8 + 2 * ADDRESS], addresses[1]);
+        header[HEADER - 2..].copy_from_slice(&[transport.index() as u8, kind]);
+        header
+    }
+
+    fn read(header: &[u8; HEADER]) -> Self {
+        let first = read_address(&header[8..8 + ADDRESS]);
+        let second = read_address(&header[8 + ADDRESS..8 + 2 * ADDRESS]);
+        let [transport, kind] = [header[HEADER - 2], header[HEADER - 1]];
+        let client = FiveTuple {
+            client: ClientAddr::new(first),
+            server: ServerAddr::new(second),
+            transport: Transport::ALL[usize::from(transport) % Transport::ALL.len()],
+        };
+        match kind {
+            FROM_CLIENT => Self::FromClient(Link(number(&header[4..8])), client),
+            OWNED => Self::Owned(client),
+            DISOWNED => Self::Disowned(client),
+            _ => Self::Relayed { to: RelayAddr::new(first), from: PeerAddr::new(second) },
+        }
+    }
+}
+
+fn ends(client: FiveTuple) -> [SocketAddr; 2] {
+    [client.client.socket(), client.server.socket()]
 }
 
 /// A ring of `bytes`, at least [`MIN_BYTES`].
@@ -44,17 +106,13 @@ pub(super) fn ring(bytes: usize) -> (Sender, Receiver) {
 
 impl Sender {
     /// Puts a packet in; false when it does not fit.
-    pub(super) fn push(&mut self, to: RelayAddr, from: PeerAddr, payload: &[u8]) -> bool {
+    pub(super) fn push(&mut self, what: Crossing, payload: &[u8]) -> bool {
         let Ok(length) = u32::try_from(payload.len()) else { return false };
         if self.0.slots() < HEADER + payload.len() {
             return false;
         }
-        let mut header = [0; HEADER];
-        header[..4].copy_from_slice(&length.to_ne_bytes());
-        write_address(&mut header[4..4 + ADDRESS], to.socket());
-        write_address(&mut header[4 + ADDRESS..], from.socket());
         // The room was there and only this end takes it, so neither can fail.
-        self.0.push_entire_slice(&header).is_ok() && self.0.push_entire_slice(payload).is_ok()
+        self.0.push_entire_slice(&what.header(length)).is_ok() && self.0.push_entire_slice(payload).is_ok()
     }
 }
 
@@ -66,7 +124,7 @@ impl Receiver {
         let (first, second) = chunk.as_slices();
         header[..first.len()].copy_from_slice(first);
         header[first.len()..].copy_from_slice(second);
-        let length = u32::from_ne_bytes([header[0], header[1], header[2], header[3]]) as usize;
+        let length = number(&header[..4]) as usize;
         // The header becomes visible before the payload does: not yet, then.
         let chunk = self.0.read_chunk(HEADER + length).ok()?;
         let start = buffer.len();
@@ -75,12 +133,14 @@ impl Receiver {
         buffer.extend_from_slice(in_first);
         buffer.extend_from_slice(&second[second.len() - (length - in_first.len())..]);
         chunk.commit_all();
-        Some(Crossed {
-            to: RelayAddr::new(read_address(&header[4..4 + ADDRESS])),
-            from: PeerAddr::new(read_address(&header[4 + ADDRESS..])),
-            payload: start..start + length,
-        })
+        Some(Crossed { what: Crossing::read(&header), payload: start..start + length })
     }
+}
+
+fn number(bytes: &[u8]) -> u32 {
+    let mut number = [0; 4];
+    number.copy_from_slice(bytes);
+    u32::from_ne_bytes(number)
 }
 
 fn write_address(into: &mut [u8], address: SocketAddr) {
@@ -88,44 +148,56 @@ fn write_address(into: &mut [u8], address: SocketAddr) {
         IpAddr::V4(ip) => ip.to_ipv6_mapped(),
         IpAddr::V6(ip) => ip,
     };
+    let scope = match address {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(address) => address.scope_id(),
+    };
     into[..16].copy_from_slice(&ip.octets());
-    into[16..].copy_from_slice(&address.port().to_ne_bytes());
+    into[16..20].copy_from_slice(&scope.to_ne_bytes());
+    into[20..].copy_from_slice(&address.port().to_ne_bytes());
 }
 
 /// IPv4 comes out in its mapped form; the newtypes undo that.
 fn read_address(bytes: &[u8]) -> SocketAddr {
     let mut octets = [0; 16];
     octets.copy_from_slice(&bytes[..16]);
-    SocketAddr::new(Ipv6Addr::from(octets).into(), u16::from_ne_bytes([bytes[16], bytes[17]]))
+    let port = u16::from_ne_bytes([bytes[20], bytes[21]]);
+    SocketAddrV6::new(Ipv6Addr::from(octets), port, 0, number(&bytes[16..20])).into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn relay(text: &str) -> RelayAddr {
-        RelayAddr::new(text.parse().unwrap())
+    fn relayed(to: &str, from: &str) -> Crossing {
+        let address = |text: &str| text.parse().unwrap();
+        Crossing::Relayed { to: RelayAddr::new(address(to)), from: PeerAddr::new(address(from)) }
     }
 
-    fn peer(text: &str) -> PeerAddr {
-        PeerAddr::new(text.parse().unwrap())
+    fn client(client: &str, server: &str, transport: Transport) -> FiveTuple {
+        let address = |text: &str| text.parse().unwrap();
+        let (client, server) = (ClientAddr::new(address(client)), ServerAddr::new(address(server)));
+        FiveTuple { client, server, transport }
     }
 
     #[test]
     fn packets_come_out_as_they_went_in_past_many_wraps() {
         let (mut sender, mut receiver) = ring(0);
-        let addresses = [
-            (relay("192.0.2.1:49152"), peer("192.0.2.2:65535")),
-            (relay("[2001:db8::1]:1"), peer("[::1]:2")),
+        let all = [
+            relayed("192.0.2.1:49152", "192.0.2.2:65535"),
+            relayed("[2001:db8::1]:1", "[::1]:2"),
+            Crossing::FromClient(Link(70_000), client("192.0.2.1:1", "192.0.2.2:2", Transport::Udp)),
+            Crossing::Owned(client("[fe80::1%7]:1", "[fe80::2%7]:3478", Transport::Udp)),
+            Crossing::Disowned(client("192.0.2.1:1", "192.0.2.2:2", Transport::Tls)),
         ];
         let mut buffer = Vec::new();
         for round in 0..2000_usize {
-            let (to, from) = addresses[round % 2];
+            let what = all[round % all.len()];
             let payload: Vec<u8> = (0..(round * 37) % 4000).map(|i| (i + round) as u8).collect();
-            assert!(sender.push(to, from, &payload));
+            assert!(sender.push(what, &payload));
             let kept = buffer.len();
             let crossed = receiver.pop(&mut buffer).unwrap();
-            assert_eq!(crossed, Crossed { to, from, payload: kept..kept + payload.len() });
+            assert_eq!(crossed, Crossed { what, payload: kept..kept + payload.len() });
             assert_eq!(buffer[crossed.payload], payload);
             if round % 8 == 0 {
                 buffer.clear();
@@ -137,17 +209,17 @@ mod tests {
     #[test]
     fn a_full_ring_refuses_whole_packets_and_recovers() {
         let (mut sender, mut receiver) = ring(0);
-        let (to, from) = (relay("192.0.2.1:1"), peer("192.0.2.2:2"));
+        let what = relayed("192.0.2.1:1", "192.0.2.2:2");
         let payload = [7; 1200];
         let mut count = 0;
-        while sender.push(to, from, &payload) {
+        while sender.push(what, &payload) {
             count += 1;
         }
         assert_eq!(count, MIN_BYTES / (HEADER + payload.len()));
         let mut buffer = Vec::new();
         assert!(receiver.pop(&mut buffer).is_some());
-        assert!(sender.push(to, from, &payload));
-        assert!(!sender.push(to, from, &payload));
+        assert!(sender.push(what, &payload));
+        assert!(!sender.push(what, &payload));
         let mut left = 0;
         while let Some(crossed) = receiver.pop(&mut buffer) {
             assert_eq!(buffer[crossed.payload], payload);
@@ -159,7 +231,7 @@ mod tests {
     #[test]
     fn the_largest_datagram_fits() {
         let (mut sender, mut receiver) = ring(0);
-        assert!(sender.push(relay("192.0.2.1:1"), peer("192.0.2.2:2"), &[1; 65_535]));
+        assert!(sender.push(relayed("192.0.2.1:1", "192.0.2.2:2"), &[1; 65_535]));
         let mut buffer = Vec::new();
         assert_eq!(receiver.pop(&mut buffer).unwrap().payload, 0..65_535);
     }
@@ -167,11 +239,11 @@ mod tests {
     #[test]
     fn two_threads_lose_and_mix_up_nothing() {
         let (mut sender, mut receiver) = ring(0);
-        let (to, from) = (relay("192.0.2.1:1"), peer("[::1]:2"));
+        let what = relayed("192.0.2.1:1", "[::1]:2");
         let writer = std::thread::spawn(move || {
             for n in 0..20_000_u32 {
                 let payload = vec![n as u8; n as usize % 700];
-                while !sender.push(to, from, &payload) {
+                while !sender.push(what, &payload) {
                     std::thread::yield_now();
                 }
             }

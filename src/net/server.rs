@@ -423,7 +423,7 @@ impl fmt::Debug for Handle {
 /// The ends of all rings that are one shard's.
 struct Crossing {
     neighbours: Vec<Option<Neighbour>>,
-    rings: Vec<ring::Receiver>,
+    rings: Vec<(ShardId, ring::Receiver)>,
     wake: Arc<Notify>,
     moved: mpsc::Receiver<Moved>,
 }
@@ -437,11 +437,11 @@ fn crossings(shards: usize) -> Vec<Crossing> {
             (mover, Crossing { neighbours: Vec::new(), rings: Vec::new(), wake: Arc::default(), moved })
         })
         .unzip();
-    for from in 0..shards {
+    for (from, id) in (0..shards).zip((0u8..).map(ShardId)) {
         for to in 0..shards {
             let neighbour = (from != to).then(|| {
                 let (sender, receiver) = ring::ring(bytes);
-                all[to].rings.push(receiver);
+                all[to].rings.push((id, receiver));
                 let (wake, moved) = (Arc::clone(&all[to].wake), movers[to].clone());
                 Neighbour { ring: sender, wake, moved, written: false }
             });

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::clock::Clock;
 use super::connections::{Connections, Departure, Slot, Tenure};
 use super::relays::Relays;
-use super::ring;
+use super::ring::{self, Crossing};
 use super::seldom::Seldom;
 use super::tcp::Moved;
 use super::tcp_relay::TcpRelays;
@@ -26,8 +26,8 @@ use super::udp::{self, BATCH, Datagram};
 use crate::relay::counters::{Counters, Flow};
 use crate::relay::{
     AllocationId, AllocationSummary, ClientPath, CloseReason, ConnectionId, DropReason, Effect, EffectId,
-    Engine, Icmp, Instant, Now, Origin, Outcome, Output, PeerAddr, RelayAddr, RelayId, Route, ShardId,
-    Transport, Whose,
+    Engine, FiveTuple, Icmp, Instant, Now, Origin, Outcome, Output, PeerAddr, RelayAddr, RelayId, Route,
+    ShardId, Transport, Whose,
 };
 
 /// A UDP listener of this shard.
@@ -132,6 +132,19 @@ impl Shard {
     ) -> bool {
         let route = self.engine.hairpin_datagram(now, to, from, bytes, &mut self.work.out);
         self.note(packet, route)
+    }
+
+    /// A client's datagram that another shard routed here; otherwise like
+    /// [`Shard::client`].
+    pub(super) fn passed(&mut self, now: Now, from: ClientPath, packet: usize, bytes: &mut [u8]) -> bool {
+        let route = self.engine.passed_datagram(now, from, bytes, &mut self.work.out);
+        self.note(packet, route)
+    }
+
+    /// The word of another shard on whose a client is. Never any effects.
+    pub(super) fn owned_elsewhere(&mut self, now: Now, client: FiveTuple, by: ShardId, owned: bool) -> bool {
+        self.engine.owned_elsewhere(now, client, by, owned);
+        false
     }
 
     /// Sends what waits, then carries out effects. Called in the middle of a
@@ -273,12 +286,23 @@ impl Shard {
                             );
                         }
                     }
+                    Effect::Arrived(path) => {
+                        self.connections.set_tenure(path.five_tuple, Tenure::Allocated);
+                        self.tell(path, Crossing::Owned);
+                    }
+                    Effect::Departed(path) => {
+                        self.connections.set_tenure(path.five_tuple, Tenure::Released(now.instant));
+                        self.tell(path, Crossing::Disowned);
+                    }
+                    Effect::Moved { from, to } => log_moved(self.id, from, &to),
                     Effect::Opened(summary) => {
                         self.connections.set_tenure(summary.five_tuple, Tenure::Allocated);
                         log_opened(self.id, &summary);
                     }
                     Effect::Closed(summary, reason) => {
-                        self.connections.set_tenure(summary.five_tuple, Tenure::Released(now.instant));
+                        if !summary.away {
+                            self.connections.set_tenure(summary.five_tuple, Tenure::Released(now.instant));
+                        }
                         log_closed(self.id, &summary, reason);
                     }
                 }
@@ -289,6 +313,13 @@ impl Shard {
                 // Whoever asked may have lost interest.
                 let _ = waiting.send(());
             }
+        }
+    }
+
+    /// Tells the shard by way of which a client comes whose it is.
+    fn tell(&mut self, client: ClientPath, what: fn(FiveTuple) -> Crossing) {
+        if let Some(via) = client.via {
+            push(&mut self.neighbours, via, what(client.five_tuple), &[], &self.counters);
         }
     }
 
@@ -323,16 +354,12 @@ impl Shard {
                     datagrams.push((Out::Relay(*relay), at, *dont_fragment));
                 }
                 Route::ToShard { shard, to, from, payload } => {
-                    let neighbour = self.neighbours.get_mut(usize::from(shard.0)).and_then(Option::as_mut);
-                    let payload = &packet(*index)[payload.clone()];
-                    let pushed = neighbour.is_some_and(|neighbour| {
-                        let pushed = neighbour.ring.push(*to, *from, payload);
-                        neighbour.written |= pushed;
-                        pushed
-                    });
-                    if !pushed {
-                        counters.dropped(DropReason::RingFull);
-                    }
+                    let what = Crossing::Relayed { to: *to, from: *from };
+                    push(&mut self.neighbours, *shard, what, &packet(*index)[payload.clone()], counters);
+                }
+                Route::ToOwner { shard, from } => {
+                    let what = Crossing::FromClient(from.link, from.five_tuple);
+                    push(&mut self.neighbours, *shard, what, packet(*index), counters);
                 }
                 Route::Nothing | Route::Drop(_) => {}
             }
@@ -368,6 +395,25 @@ impl Shard {
 /// of 4 (RFC 8656 §12.5).
 const PADDING: [u8; 3] = [0; 3];
 
+/// Puts a packet into another shard's ring; what does not fit is lost.
+fn push(
+    neighbours: &mut [Option<Neighbour>],
+    shard: ShardId,
+    what: Crossing,
+    payload: &[u8],
+    counters: &Counters,
+) {
+    let neighbour = neighbours.get_mut(usize::from(shard.0)).and_then(Option::as_mut);
+    let pushed = neighbour.is_some_and(|neighbour| {
+        let pushed = neighbour.ring.push(what, payload);
+        neighbour.written |= pushed;
+        pushed
+    });
+    if !pushed {
+        counters.dropped(DropReason::RingFull);
+    }
+}
+
 /// The payload of a route. One that has none may belong to no packet at all.
 fn payload_of<'p>(packet: &impl Fn(usize) -> &'p [u8], index: usize, payload: &Range<usize>) -> &'p [u8] {
     if payload.is_empty() { &[] } else { &packet(index)[payload.clone()] }
@@ -401,7 +447,7 @@ fn datagram<'a, 'p: 'a>(
         Route::ToPeer { peer, payload, .. } => {
             Datagram { to: peer.socket(), from: None, parts: [&packet(*index)[payload.clone()], &[], &[]] }
         }
-        Route::ToShard { .. } | Route::Nothing | Route::Drop(_) => return None,
+        Route::ToShard { .. } | Route::ToOwner { .. } | Route::Nothing | Route::Drop(_) => return None,
     })
 }
 
@@ -455,6 +501,22 @@ fn log_opened(shard: ShardId, summary: &AllocationSummary) {
         transport = five_tuple.transport.name(),
         relays = %Relayed(summary),
         "opened"
+    );
+}
+
+fn log_moved(shard: ShardId, from: FiveTuple, to: &AllocationSummary) {
+    let five_tuple = &to.five_tuple;
+    tracing::info!(
+        target: "floe::allocation",
+        id = %format_args!("{}-{}", shard.0, to.id),
+        user = &*to.username,
+        client = %five_tuple.client,
+        server = %five_tuple.server,
+        transport = five_tuple.transport.name(),
+        relays = %Relayed(to),
+        from_client = %from.client,
+        from_transport = from.transport.name(),
+        "moved"
     );
 }
 

@@ -142,11 +142,11 @@ impl Stream {
         }
     }
 
-    /// See [`Stream::plain`].
-    pub(super) fn into_plain(self) -> Option<TcpStream> {
+    /// What [`Stream::new`] makes one of again, in another runtime.
+    pub(super) fn into_parts(self) -> (TcpStream, Option<ServerConnection>) {
         match self {
-            Self::Plain(socket) => Some(socket),
-            Self::Tls(_) => None,
+            Self::Plain(socket) => (socket, None),
+            Self::Tls(tls) => (tls.socket, Some(tls.session.into_inner())),
         }
     }
 

@@ -13,6 +13,7 @@ use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::select;
 use tokio::sync::{Notify, mpsc};
+use tokio_rustls::rustls::ServerConnection;
 
 use super::connections::{Departure, Slot, Tenure};
 use super::entrance::Entered;
@@ -143,7 +144,9 @@ fn admit(common: &Rc<Common>, stream: Stream, five_tuple: FiveTuple, permit: Per
 /// [`Effect::PassOn`](crate::relay::Effect::PassOn)).
 #[derive(Debug)]
 pub(super) struct Moved {
-    stream: std::net::TcpStream,
+    socket: std::net::TcpStream,
+    /// Under TLS.
+    session: Option<ServerConnection>,
     five_tuple: FiveTuple,
     carried: Carried,
 }
@@ -163,10 +166,10 @@ pub(super) async fn adopt(
     mut moved: mpsc::Receiver<Moved>,
     tasks: Tasks,
 ) -> io::Result<()> {
-    while let Some(Moved { stream, five_tuple, carried }) = moved.recv().await {
+    while let Some(Moved { socket, session, five_tuple, carried }) = moved.recv().await {
         // Fails only for want of memory or descriptors: that connection is lost.
-        if let Ok(stream) = TcpStream::from_std(stream) {
-            begin(&common, Stream::Plain(stream), five_tuple, carried, &tasks);
+        if let Ok(socket) = TcpStream::from_std(socket) {
+            begin(&common, Stream::new(socket, session), five_tuple, carried, &tasks);
         }
     }
     Ok(())
@@ -341,10 +344,12 @@ impl Connection {
         let Self { stream, path, partial: unread, watch, permit, .. } = self;
         let shard = common.shard.borrow();
         let neighbour = shard.neighbours.get(usize::from(to.0)).and_then(Option::as_ref);
-        let stream = Rc::into_inner(stream).and_then(|stream| stream.into_plain()?.into_std().ok());
-        let passed = neighbour.zip(stream).is_some_and(|(neighbour, stream)| {
+        let stream = Rc::into_inner(stream).map(Stream::into_parts);
+        let stream = stream.and_then(|(socket, session)| Some((socket.into_std().ok()?, session)));
+        let passed = neighbour.zip(stream).is_some_and(|(neighbour, (socket, session))| {
             let carried = Carried { unread, unsent, permit, watch };
-            neighbour.moved.try_send(Moved { stream, five_tuple: path.five_tuple, carried }).is_ok()
+            let moved = Moved { socket, session, five_tuple: path.five_tuple, carried };
+            neighbour.moved.try_send(moved).is_ok()
         });
         if !passed {
             shard.counters.connections_refused.add(1);

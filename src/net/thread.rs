@@ -68,7 +68,7 @@ pub(super) struct Parts {
     pub entered: mpsc::Receiver<Entered>,
     pub neighbours: Vec<Option<Neighbour>>,
     /// From every other shard.
-    pub rings: Vec<Receiver>,
+    pub rings: Vec<(ShardId, Receiver)>,
     /// Woken when one of `rings` was written to.
     pub wake: Arc<Notify>,
     /// Clients' connections that other shards pass on.

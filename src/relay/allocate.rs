@@ -12,12 +12,10 @@ use super::address::{Family, FiveTuple};
 use super::allocation::{Allocation, Relay};
 use super::authenticate::{Identity, Signer};
 use super::bandwidth::Bucket;
-use super::engine::{Engine, Timer};
+use super::engine::{Engine, Settings, Timer};
 use super::ports::Claim;
 use super::reply::{self, Asked};
-use super::route::{
-    AllocationId, CloseReason, DropReason, Effect, EffectId, Outcome, Output, RelayId, Route, Traffic,
-};
+use super::route::{AllocationId, DropReason, Effect, EffectId, Outcome, Output, RelayId, Route, Traffic};
 use super::table::Entry;
 use super::tcp_relay::TcpRelay;
 use super::tcp_requests::TCP;
@@ -63,6 +61,8 @@ pub(super) struct Opening {
     tries: u8,
     /// The relay is to take TCP connections (RFC 6062).
     tcp: bool,
+    /// A ticket is asked for (RFC 8016).
+    mobile: bool,
     /// The client left meanwhile.
     abandoned: bool,
 }
@@ -75,6 +75,7 @@ struct Wishes {
     token: Option<[u8; 8]>,
     dont_fragment: bool,
     tcp: bool,
+    mobile: bool,
 }
 
 impl Engine {
@@ -91,20 +92,16 @@ impl Engine {
             Some((_, Entry::Opening(opening))) if opening.asked.id == asked.id => {
                 return Ok(self.drop_packet(DropReason::Retransmission));
             }
-            Some((_, Entry::Live(allocation))) if !allocation.is_live(now.instant) => {}
-            Some((_, Entry::Live(allocation)))
+            Some((id, Entry::Live(allocation)))
                 if allocation.allocate_id == asked.id && allocation.username == identity.username =>
             {
-                return Ok(self.allocated(now.instant, asked, identity, allocation, out));
+                return Ok(self.allocated(now.instant, asked, identity, (id, allocation), out));
             }
             Some(_) => return Err(ErrorCode::ALLOCATION_MISMATCH),
             None => {}
         }
-        if let Some((id, Entry::Live(_))) = self.table.find(five_tuple) {
-            self.close(now.instant, id, CloseReason::Expired, out);
-        }
 
-        let wishes = Wishes::read(message, self.settings.tcp_relay)?;
+        let wishes = Wishes::read(message, &self.settings)?;
         if is_tunnel(five_tuple.client.ip()) {
             return Err(ErrorCode::FORBIDDEN);
         }
@@ -158,6 +155,7 @@ impl Engine {
             odd: None,
             tries: 0,
             tcp: wishes.tcp,
+            mobile: wishes.mobile,
             abandoned: false,
         };
         let id = self.table.open(five_tuple, opening);
@@ -250,9 +248,13 @@ impl Engine {
         if opening.abandoned {
             return self.fail(id, ErrorCode::INSUFFICIENT_CAPACITY, out);
         }
-        let Opening { asked, lifetime, opened, address_error, tcp, .. } = *opening;
-        let odd = opening.odd.take();
+        let Opening { asked, lifetime, opened, address_error, tcp, mobile, .. } = *opening;
         let identity = opening.identity.clone();
+        let mobility = if mobile { self.mobility(id).map(Box::new) } else { None };
+        if mobile && mobility.is_none() {
+            return self.fail(id, ErrorCode::INSUFFICIENT_CAPACITY, out);
+        }
+        let odd = self.table.opening_mut(id).and_then(|opening| opening.odd.take());
         let expires = now.instant + lifetime;
         let relays = opened.map(|claim| {
             claim.map(|claim| Relay { claim, address: self.world.pool.advertised(claim), expires })
@@ -265,6 +267,7 @@ impl Engine {
         let rate = self.settings.bits_per_second_per_allocation;
         let allocation = Allocation {
             path: asked.by,
+            mobility,
             username: Arc::clone(&identity.username),
             user: Arc::clone(user),
             relays,
@@ -285,7 +288,7 @@ impl Engine {
         self.world.counters.opened[transport].add(1);
         self.world.counters.allocations[transport].add(1);
         out.effects.push(Effect::Opened(Arc::new(allocation.summary(id, now.instant))));
-        let route = self.allocated(now.instant, asked, &identity, &allocation, out);
+        let route = self.allocated(now.instant, asked, &identity, (id, &allocation), out);
         self.table.go_live(id, allocation);
         route
     }
@@ -296,9 +299,10 @@ impl Engine {
         now: Instant,
         asked: Asked,
         identity: &Identity,
-        allocation: &Allocation,
+        (id, allocation): (AllocationId, &Allocation),
         out: &mut Output,
     ) -> Route {
+        let ticket = allocation.mobility.as_ref().and_then(|mobility| self.ticket(id, mobility));
         let left = allocation.expires().since(now).as_secs();
         reply::success(asked, &identity.signer, &self.world.counters, out, |reply| {
             for relay in allocation.relays.iter().flatten().filter(|relay| now < relay.expires) {
@@ -308,6 +312,9 @@ impl Engine {
             reply.put_xor_address(AttributeType::XOR_MAPPED_ADDRESS, asked.by.five_tuple.client.socket());
             if let Some(token) = allocation.reservation_token {
                 reply.put(AttributeType::RESERVATION_TOKEN, &token);
+            }
+            if let Some(ticket) = ticket {
+                reply.put(AttributeType::MOBILITY_TICKET, &ticket);
             }
             if let Some((family, code)) = allocation.address_error {
                 let [class, number] = code.class_and_number();
@@ -403,12 +410,19 @@ impl Opening {
 
 impl Wishes {
     /// The checks of RFC 8656 §7.2, in its order.
-    fn read(message: &Message<'_>, tcp_relay: bool) -> Result<Self, ErrorCode> {
+    fn read(message: &Message<'_>, settings: &Settings) -> Result<Self, ErrorCode> {
         let protocol = message.get(AttributeType::REQUESTED_TRANSPORT).ok_or(ErrorCode::BAD_REQUEST)?;
         let tcp = match first_of_four(protocol).map_err(bad_request)? {
             UDP => false,
-            TCP if tcp_relay => true,
+            TCP if settings.tcp_relay => true,
             _ => return Err(ErrorCode::UNSUPPORTED_TRANSPORT),
+        };
+        // RFC 8016 §3.1.2
+        let mobile = match message.get(AttributeType::MOBILITY_TICKET) {
+            None => false,
+            Some(_) if settings.ticket_keys.is_empty() => return Err(ErrorCode::MOBILITY_FORBIDDEN),
+            Some([]) => true,
+            Some(_) => return Err(ErrorCode::BAD_REQUEST),
         };
         let requested = optional(message, AttributeType::REQUESTED_ADDRESS_FAMILY, first_of_four)?;
         let additional = optional(message, AttributeType::ADDITIONAL_ADDRESS_FAMILY, first_of_four)?;
@@ -438,7 +452,7 @@ impl Wishes {
         }
         let dont_fragment = message.has(AttributeType::DONT_FRAGMENT);
         let lifetime = lifetime.unwrap_or(DEFAULT_LIFETIME);
-        Ok(Self { lifetime, families, even_port, token, dont_fragment, tcp })
+        Ok(Self { lifetime, families, even_port, token, dont_fragment, tcp, mobile })
     }
 }
 
@@ -463,7 +477,7 @@ fn translates_blindly(client: FiveTuple, mut relays: impl Iterator<Item = Family
 }
 
 /// 6to4 and Teredo: a relay behind either may loop (RFC 8656 §21.4).
-fn is_tunnel(ip: IpAddr) -> bool {
+pub(super) fn is_tunnel(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(_) => false,
         IpAddr::V6(ip) => matches!(ip.segments(), [0x2002, ..] | [0x2001, 0x0000, ..]),

@@ -12,6 +12,7 @@ use hashbrown::HashMap;
 use super::address::{Family, PeerAddr, RelayAddr};
 use super::bandwidth::Bucket;
 use super::counters::Counters;
+use super::mobility::Mobility;
 use super::ports::Claim;
 use super::route::{AllocationId, AllocationSummary, ClientPath, Traffic};
 use super::tcp_relay::TcpRelay;
@@ -53,6 +54,8 @@ pub(super) struct Channel {
 #[derive(Debug)]
 pub(super) struct Allocation {
     pub(super) path: ClientPath,
+    /// There when it has a ticket (RFC 8016).
+    pub(super) mobility: Option<Box<Mobility>>,
     /// As it was sent: only this name may touch the allocation.
     pub(super) username: Arc<str>,
     /// What quotas count.
@@ -81,6 +84,25 @@ pub(super) struct Allocation {
 impl Allocation {
     pub(super) fn is_live(&self, now: Instant) -> bool {
         now < self.expires()
+    }
+
+    /// The way to its client; `None` while its connection is gone.
+    pub(super) fn reach(&self) -> Option<ClientPath> {
+        match &self.mobility {
+            Some(mobility) if mobility.away => None,
+            _ => Some(self.path),
+        }
+    }
+
+    /// Whether data from the client may say that it has heard of its last move.
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        self.mobility.as_ref().is_some_and(|mobility| mobility.unconfirmed)
+    }
+
+    /// Every way that its client may come by.
+    pub(super) fn paths(&self) -> impl Iterator<Item = ClientPath> + use<> {
+        let next = self.mobility.as_ref().and_then(|mobility| mobility.next);
+        self.reach().into_iter().chain(next)
     }
 
     /// When its last relay ends.
@@ -173,6 +195,7 @@ impl Allocation {
         AllocationSummary {
             id,
             five_tuple: self.path.five_tuple,
+            away: self.reach().is_none(),
             username: Arc::clone(&self.username),
             user: Arc::clone(&self.user),
             relays: self.relays.map(|relay| relay.map(|relay| relay.address)),

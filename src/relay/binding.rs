@@ -112,7 +112,7 @@ impl Wish {
         let mut client = asked.five_tuple.client.socket();
         client.set_port(self.response_port.unwrap_or(client.port()));
         let five_tuple = FiveTuple { client: ClientAddr::new(client), server, ..asked.five_tuple };
-        ClientPath { link, five_tuple }
+        ClientPath::new(link, five_tuple)
     }
 }
 

@@ -60,11 +60,12 @@ pub const METHODS: [Method; 8] = [
 ];
 
 /// Error codes this server answers with.
-pub const CODES: [ErrorCode; 15] = [
+pub const CODES: [ErrorCode; 16] = [
     ErrorCode::TRY_ALTERNATE,
     ErrorCode::BAD_REQUEST,
     ErrorCode::UNAUTHENTICATED,
     ErrorCode::FORBIDDEN,
+    ErrorCode::MOBILITY_FORBIDDEN,
     ErrorCode::UNKNOWN_ATTRIBUTE,
     ErrorCode::ALLOCATION_MISMATCH,
     ErrorCode::STALE_NONCE,
@@ -119,6 +120,10 @@ pub struct Counters {
     pub closed: [Counter; CLOSE_REASONS.len()],
     /// Live allocations, by [`Transport::index`].
     pub allocations: [Counter; Transport::ALL.len()],
+    /// Allocations that have gone to another 5-tuple (RFC 8016).
+    pub moves: Counter,
+    /// Datagrams that came in here and belong to an allocation of another shard.
+    pub passed_on: Counter,
     /// Live permissions.
     pub permissions: Counter,
     /// Live channel bindings.

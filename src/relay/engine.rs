@@ -8,11 +8,13 @@ use arrayvec::ArrayVec;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use super::address::FiveTuple;
 use super::allocate::DEFAULT_LIFETIME;
 use super::authenticate::{Authenticator, Refusal};
 use super::bandwidth::Credit;
 use super::binding::NatDiscovery;
 use super::counters::{CLOSE_REASONS, Counters};
+use super::elsewhere::Elsewhere;
 use super::ports::RelayPool;
 use super::reply::{self, Asked, drop_counted};
 use super::reservation::Token;
@@ -22,6 +24,7 @@ use super::route::{
 use super::table::{Entry, Table};
 use super::tcp_relay::ConnectionId;
 use super::tcp_requests;
+use super::ticket::Tickets;
 use super::time::{Instant, Now};
 use super::timers::Timers;
 use super::world::{Bandwidth, PeerPolicy, Quota, Random, Throttle, Users};
@@ -52,6 +55,9 @@ pub struct Settings {
     pub nat_discovery: Vec<NatDiscovery>,
     /// Nonce keys: the first signs, all are accepted; at least one.
     pub nonce_keys: Vec<[u8; 32]>,
+    /// Keys of mobility tickets (RFC 8016): the first seals, all open. Without one
+    /// mobility is forbidden.
+    pub ticket_keys: Vec<[u8; 32]>,
     /// TCP allocations (RFC 6062).
     pub tcp_relay: bool,
     /// Data connections of one user, over all its TCP allocations; 0 is no limit.
@@ -93,6 +99,7 @@ pub(super) enum Timer {
     Allocation(AllocationId),
     Reservation(Token),
     Connection(ConnectionId),
+    Elsewhere,
 }
 
 /// The engine: one per shard.
@@ -106,6 +113,8 @@ pub struct Engine {
     pub(super) hash: FixedState,
     pub(super) draining: bool,
     pub(super) credit: Credit,
+    pub(super) tickets: Tickets,
+    pub(super) elsewhere: Elsewhere,
     /// How many clients were sent to another server.
     pub(super) sent_elsewhere: usize,
     /// Every data connection, and whose it is.
@@ -128,6 +137,8 @@ impl Engine {
         );
         Self {
             shard,
+            tickets: Tickets::new(&settings.ticket_keys),
+            elsewhere: Elsewhere::new(hash.clone()),
             settings,
             world,
             authenticator,
@@ -167,7 +178,15 @@ impl Engine {
                 Class::Request,
                 Method::ALLOCATE | Method::REFRESH | Method::CREATE_PERMISSION | Method::CHANNEL_BIND,
             ) if message.length() <= MAX_REQUEST => {
-                self.request(now, Asked::new(from, message), message, out)
+                let asked = Asked::new(from, message);
+                self.bury(now.instant, from.five_tuple, out);
+                if let Some(shard) = self.elsewhere.owner(now.instant, from) {
+                    return self.to_owner(shard, from);
+                }
+                match self.ticket_elsewhere(asked, message) {
+                    Some(shard) => self.pass_on_ticket(now, asked, message, shard, out),
+                    None => self.request(now, asked, message, out),
+                }
             }
             (Class::Request, Method::CONNECT | Method::CONNECTION_BIND)
                 if self.settings.tcp_relay && message.length() <= MAX_REQUEST =>
@@ -243,13 +262,12 @@ impl Engine {
         }
     }
 
-    /// A client's connection is gone: its allocation ends. One that the same
-    /// client has made by a new connection meanwhile stays.
+    /// A client's connection is gone: its allocation ends, unless it has a ticket to
+    /// come back by (RFC 8016), or another 5-tuple. One that the same client has
+    /// made by a new connection meanwhile stays.
     pub fn client_gone(&mut self, now: Now, path: ClientPath, out: &mut Output) {
         match self.table.find(path.five_tuple) {
-            Some((id, Entry::Live(allocation))) if allocation.path.link == path.link => {
-                self.close(now.instant, id, CloseReason::Disconnected, out);
-            }
+            Some((id, Entry::Live(_))) => self.path_gone(now.instant, path, id, out),
             Some((id, Entry::Opening(opening))) if opening.asked.by.link == path.link => self.abandon(id),
             _ => {}
         }
@@ -269,6 +287,7 @@ impl Engine {
                 Timer::Allocation(id) => self.look_at(now.instant, id, out),
                 Timer::Reservation(token) => self.end_reservation(token),
                 Timer::Connection(id) => self.connection_timeout(id, out),
+                Timer::Elsewhere => self.sweep_elsewhere(now.instant),
             }
         }
     }
@@ -334,9 +353,21 @@ impl Engine {
         }
     }
 
+    /// Ends the allocation of this 5-tuple when it has had its time and its timer has
+    /// yet to fire: the 5-tuple is free.
+    fn bury(&mut self, now: Instant, five_tuple: FiveTuple, out: &mut Output) {
+        if let Some((id, Entry::Live(allocation))) = self.table.find(five_tuple)
+            && !allocation.is_live(now)
+        {
+            self.close(now, id, CloseReason::Expired, out);
+        }
+    }
+
     /// Ends an allocation and gives everything back that it held.
     pub(super) fn close(&mut self, now: Instant, id: AllocationId, reason: CloseReason, out: &mut Output) {
         let Some(Entry::Live(mut allocation)) = self.table.remove(id) else { return };
+        let is_told = |path: &ClientPath| path.via.is_some() || *path != allocation.path;
+        out.effects.extend(allocation.paths().filter(is_told).map(Effect::Departed));
         self.timers.cancel(allocation.timer);
         self.close_connections(&mut allocation, out);
         for relay in allocation.relays.iter().flatten() {

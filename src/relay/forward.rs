@@ -84,10 +84,14 @@ impl Engine {
             return self.drop_packet(DropReason::Malformed);
         };
         let Some((id, allocation)) = self.table.find_live(from.five_tuple, now) else {
-            return self.drop_packet(DropReason::NoAllocation);
+            return self.no_allocation(now, from);
         };
+        let channel = allocation.channel(number, now);
+        if allocation.is_unconfirmed() {
+            self.confirm(now, from, id, out);
+        }
         // No look at the permission: §12.6 asks for none.
-        let Some(channel) = allocation.channel(number, now) else {
+        let Some(channel) = channel else {
             return self.drop_packet(DropReason::NoChannel);
         };
         self.deliver_to_peer(now, id, channel.peer, channel.reach, payload, false, out)
@@ -103,7 +107,7 @@ impl Engine {
     ) -> Route {
         self.world.counters.request(Method::SEND);
         let Some((id, allocation)) = self.table.find_live(from.five_tuple, now) else {
-            return self.drop_packet(DropReason::NoAllocation);
+            return self.no_allocation(now, from);
         };
         // RFC 6062 §4.1: a TCP allocation has no use for it.
         if allocation.tcp.is_some() {
@@ -121,7 +125,11 @@ impl Engine {
         let Some(peer) = PeerAddr::from_wire(peer) else {
             return self.drop_packet(DropReason::DeniedPeer);
         };
-        let Some(permission) = allocation.permission(peer.ip(), now) else {
+        let permission = allocation.permission(peer.ip(), now);
+        if allocation.is_unconfirmed() {
+            self.confirm(now, from, id, out);
+        }
+        let Some(permission) = permission else {
             return self.drop_packet(DropReason::NoPermission);
         };
         if peer.port() == 0 {
@@ -234,7 +242,10 @@ impl Engine {
         if !bandwidth::allows(&mut allocation.bandwidth, total, &mut self.credit, now, payload.len()) {
             return self.drop_packet(DropReason::Bandwidth);
         }
-        let five_tuple = allocation.path.five_tuple;
+        let Some(path) = allocation.reach() else {
+            return self.drop_packet(DropReason::ClientAway);
+        };
+        let five_tuple = path.five_tuple;
         let stream = five_tuple.transport.is_stream();
         let limit = if stream { MAX_MESSAGE } else { max_udp_payload(five_tuple.client.family()) };
         let channel = allocation.channel_to(peer, now);
@@ -267,6 +278,6 @@ impl Engine {
             return self.drop_packet(DropReason::TooLarge);
         }
         allocation.traffic.down(payload.len());
-        Route::ToClient { to: allocation.path, header, payload, padding: padding as u8 }
+        Route::ToClient { to: path, header, payload, padding: padding as u8 }
     }
 }

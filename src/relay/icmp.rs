@@ -78,6 +78,9 @@ impl Engine {
         if allocation.permission(peer.ip(), now.instant).is_none() {
             return self.drop_packet(DropReason::NoPermission);
         }
+        let Some(path) = allocation.reach() else {
+            return self.drop_packet(DropReason::ClientAway);
+        };
         let mut id = TransactionId::default();
         self.world.random.fill(&mut id.0);
         let mut message = MessageWriter::new(&mut out.bytes, Class::Indication, Method::DATA, id);
@@ -86,6 +89,6 @@ impl Engine {
             .put(AttributeType::ICMP, &icmp.value(relay.family));
         self.world.counters.icmp.add(1);
         // To a stream as a relayed packet: a client too slow for it loses it.
-        Route::ToClient { to: allocation.path, header: message.finish(), payload: 0..0, padding: 0 }
+        Route::ToClient { to: path, header: message.finish(), payload: 0..0, padding: 0 }
     }
 }

@@ -10,6 +10,7 @@ use super::allocation::{
 };
 use super::authenticate::Identity;
 use super::engine::{Engine, World};
+use super::mobility::Arrival;
 use super::reply::{self, Asked};
 use super::route::{AllocationId, CloseReason, Output, Route};
 use super::table::Table;
@@ -34,7 +35,14 @@ impl Engine {
         out: &mut Output,
     ) -> Result<Route, ErrorCode> {
         let longest = if self.draining { DEFAULT_LIFETIME } else { self.settings.max_lifetime };
-        let (id, allocation) = owned(&mut self.table, now.instant, asked, identity)?;
+        let (id, arrival) = match message.get(AttributeType::MOBILITY_TICKET) {
+            None => (owned(&mut self.table, now.instant, asked, identity)?.0, None),
+            Some(ticket) => {
+                let (id, arrival) = self.arrival(now, asked, identity, ticket)?;
+                (id, Some(arrival))
+            }
+        };
+        let allocation = self.table.live_mut(id).ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
         let wanted = optional(message, AttributeType::LIFETIME, u32_value)?.unwrap_or(DEFAULT_LIFETIME);
         let requested = optional(message, AttributeType::REQUESTED_ADDRESS_FAMILY, first_of_four)?;
         // §8.2: a family the allocation does not have is a mismatch.
@@ -63,8 +71,17 @@ impl Engine {
             }
             self.look_by(id, expires);
         }
+        if let Some(Arrival::New(ticket)) = arrival {
+            self.arrive(now.instant, id, ticket, asked, out);
+        }
+        let mobility = self.table.live_mut(id).and_then(|allocation| allocation.mobility.as_deref());
+        let ticket = mobility.filter(|_| arrival.is_some()).copied();
+        let ticket = ticket.and_then(|mobility| self.ticket(id, &mobility));
         Ok(reply::success(asked, &identity.signer, &self.world.counters, out, |reply| {
             reply.put_u32(AttributeType::LIFETIME, lifetime);
+            if let Some(ticket) = ticket {
+                reply.put(AttributeType::MOBILITY_TICKET, &ticket);
+            }
         }))
     }
 

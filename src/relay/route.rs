@@ -22,6 +22,16 @@ pub struct ClientPath {
     pub link: Link,
     /// Whose it is.
     pub five_tuple: FiveTuple,
+    /// The shard that this client's datagrams come in at, when it is not the one
+    /// that has the allocation (RFC 8016).
+    pub via: Option<ShardId>,
+}
+
+impl ClientPath {
+    /// A way that begins and ends at one shard, as nearly all do.
+    pub const fn new(link: Link, five_tuple: FiveTuple) -> Self {
+        Self { link, five_tuple, via: None }
+    }
 }
 
 /// Names an allocation within its shard. Never reused for another one.
@@ -110,6 +120,14 @@ pub enum Route {
         from: PeerAddr,
         /// The client's bytes.
         payload: Range<usize>,
+    },
+    /// The whole packet, to the shard that has this client's allocation, which is
+    /// given it as [`Engine::passed_datagram`](super::Engine::passed_datagram).
+    ToOwner {
+        /// Whose allocation it is.
+        shard: ShardId,
+        /// The way it came in here.
+        from: ClientPath,
     },
     /// Dropped and counted.
     Drop(DropReason),
@@ -217,6 +235,20 @@ pub enum Effect {
         /// To whom.
         shard: ShardId,
     },
+    /// A client has come by a new way to an allocation it has (RFC 8016). When
+    /// [`ClientPath::via`] is another shard, that one is told so by
+    /// [`Engine::owned_elsewhere`](super::Engine::owned_elsewhere).
+    Arrived(ClientPath),
+    /// A way that a client had to its allocation besides the last one, or one by
+    /// way of another shard, leads there no more; that shard is told so likewise.
+    Departed(ClientPath),
+    /// An allocation is its client's at another 5-tuple from now on: one log line.
+    Moved {
+        /// The 5-tuple before.
+        from: FiveTuple,
+        /// As it is now.
+        to: Arc<AllocationSummary>,
+    },
     /// An allocation was made: one log line.
     Opened(Arc<AllocationSummary>),
     /// An allocation has ended: one log line.
@@ -272,6 +304,9 @@ pub struct AllocationSummary {
     pub id: AllocationId,
     /// Client, server and transport.
     pub five_tuple: FiveTuple,
+    /// The client's connection is gone, and it may come back by its ticket (RFC
+    /// 8016): the 5-tuple is the last one, and may be somebody else's by now.
+    pub away: bool,
     /// USERNAME as it was sent.
     pub username: Arc<str>,
     /// What quotas count: the user part of a time-limited name, or the whole.
@@ -407,6 +442,12 @@ drop_reasons! {
     SlowClient = "slow_client",
     /// Another shard's ring was full.
     RingFull = "ring_full",
+    /// For a client whose connection is gone and that has yet to come back (RFC
+    /// 8016).
+    ClientAway = "client_away",
+    /// From a client that another shard takes for this one's, and is not (RFC
+    /// 8016).
+    NotOurs = "not_ours",
     /// The kernel would not take it (full buffer, no route, message size).
     SendFailed = "send_failed",
 }

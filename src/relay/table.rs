@@ -77,20 +77,29 @@ impl Table {
     pub(super) fn remove(&mut self, id: AllocationId) -> Option<Entry> {
         self.slot(id)?;
         let entry = self.slots.remove(id.index as usize).entry;
-        let five_tuple = match &entry {
-            Entry::Opening(opening) => opening.asked.by.five_tuple,
+        match &entry {
+            Entry::Opening(opening) => self.leave(opening.asked.by.five_tuple),
             Entry::Live(allocation) => {
                 self.live -= 1;
                 for relay in allocation.relays.into_iter().flatten() {
                     self.by_relay.remove(&relay.address);
                 }
-                allocation.path.five_tuple
+                allocation.paths().for_each(|path| self.leave(path.five_tuple));
             }
-        };
-        self.by_tuple.remove(&five_tuple);
-        debug_assert_eq!(self.by_tuple.len(), self.slots.len(), "a 5-tuple each");
+        }
+        debug_assert!(!self.slots.is_empty() || self.by_tuple.is_empty(), "a 5-tuple of nobody");
         debug_assert!(self.live > 0 || self.by_relay.is_empty(), "a relay of nobody");
         Some(entry)
+    }
+
+    /// An allocation is found at one more 5-tuple.
+    pub(super) fn join(&mut self, five_tuple: FiveTuple, id: AllocationId) {
+        self.by_tuple.insert(five_tuple, id);
+    }
+
+    /// Nothing is found at this 5-tuple any more.
+    pub(super) fn leave(&mut self, five_tuple: FiveTuple) {
+        self.by_tuple.remove(&five_tuple);
     }
 
     /// One relay of a dual allocation is gone.
@@ -110,6 +119,11 @@ impl Table {
     ) -> Option<(AllocationId, &mut Allocation)> {
         let id = *self.by_tuple.get(&five_tuple)?;
         self.live_mut(id).filter(|allocation| allocation.is_live(now)).map(|allocation| (id, allocation))
+    }
+
+    /// What is in this place of the table now.
+    pub(super) fn at(&self, index: u32) -> Option<AllocationId> {
+        self.slots.get(index as usize).map(|slot| slot.id(index as usize))
     }
 
     pub(super) fn relay(&self, address: RelayAddr) -> Option<RelayId> {

@@ -5,7 +5,7 @@ use super::address::{Family, PeerAddr};
 use super::allocation::Allocation;
 use super::engine::{Engine, Timer};
 use super::reply;
-use super::route::{AllocationId, Effect, EffectId, Outcome, Output, RelayId, Route};
+use super::route::{AllocationId, ClientPath, Effect, EffectId, Outcome, Output, RelayId, Route};
 use super::tcp_relay::{Asker, Connection, ConnectionId, Origin, PATIENCE, State};
 use super::time::{Instant, Now};
 use super::world::Reach;
@@ -52,7 +52,7 @@ impl Engine {
         relay: RelayId,
         peer: PeerAddr,
         is_relay: bool,
-    ) -> Option<(ConnectionId, super::ClientPath)> {
+    ) -> Option<(ConnectionId, ClientPath)> {
         let id = self.new_connection_id()?;
         let allocation = self.table.live_mut(relay.allocation)?;
         allocation.relay(relay.family, now)?;
@@ -70,7 +70,7 @@ impl Engine {
         {
             return None;
         }
-        let path = allocation.path;
+        let path = allocation.reach()?;
         let timer = Some(self.timers.insert(now + PATIENCE, Timer::Connection(id)));
         let connection = Connection { peer, origin: Origin::Peer, state: State::Pending, timer };
         self.add_connection(relay.allocation, id, connection);
@@ -132,6 +132,16 @@ impl Engine {
         })
     }
 
+    /// The client's connection that asked for them is no more the allocation's:
+    /// there is nobody to answer.
+    pub(super) fn abandon_connects(&mut self, of: AllocationId, by: ClientPath, out: &mut Output) {
+        let is_his = |connection: &Connection| match &connection.state {
+            State::Connecting(asker) => asker.asked.by.five_tuple == by.five_tuple,
+            State::Pending | State::Bound => false,
+        };
+        self.close_connections_if(of, is_his, out);
+    }
+
     /// A connection's 30 s are over.
     pub(super) fn connection_timeout(&mut self, id: ConnectionId, out: &mut Output) {
         let Some(connection) = self.connection_mut(id) else { return };
@@ -171,11 +181,20 @@ impl Engine {
 
     /// The same for one relay of an allocation that goes on.
     pub(super) fn close_connections_of(&mut self, of: AllocationId, family: Family, out: &mut Output) {
+        self.close_connections_if(of, |connection| connection.peer.family() == family, out);
+    }
+
+    fn close_connections_if(
+        &mut self,
+        of: AllocationId,
+        ends: impl Fn(&Connection) -> bool,
+        out: &mut Output,
+    ) {
         let tcp = self.table.live_mut(of).and_then(|allocation| allocation.tcp.as_ref());
         let ended: Vec<ConnectionId> = tcp
             .iter()
             .flat_map(|tcp| &tcp.connections)
-            .filter(|(_, connection)| connection.peer.family() == family)
+            .filter(|(_, connection)| ends(connection))
             .map(|(id, _)| *id)
             .collect();
         for id in ended {

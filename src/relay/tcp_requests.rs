@@ -170,17 +170,12 @@ impl Engine {
         shard: ShardId,
         out: &mut Output,
     ) -> Route {
-        let World { counters, throttle, .. } = &self.world;
         match self.authenticator.check_with(now, asked.by.five_tuple, message, |_| NonceState::Fresh) {
             Ok(_) => {
                 out.effects.push(Effect::PassOn { client: asked.by, shard });
                 Route::Nothing
             }
-            Err(refusal) => {
-                counters.request(asked.method);
-                self.note_login(asked, &refusal, out);
-                reply::refusal(now, asked, &refusal, &self.authenticator, &**throttle, counters, out)
-            }
+            Err(refusal) => self.refuse(now, asked, &refusal, out),
         }
     }
 

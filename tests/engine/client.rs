@@ -99,6 +99,11 @@ impl Request {
         self.with(AttributeType::RESERVATION_TOKEN, token)
     }
 
+    /// MOBILITY-TICKET
+    pub(crate) fn ticket(self, ticket: &[u8]) -> Self {
+        self.with(AttributeType::MOBILITY_TICKET, ticket)
+    }
+
     fn write<'a>(&self, out: &'a mut Vec<u8>, id: TransactionId) -> MessageWriter<'a> {
         let mut message = MessageWriter::new(out, self.class, self.method, id);
         for (kind, value) in &self.attributes {
@@ -156,7 +161,7 @@ impl Client {
             transport: Transport::Udp,
         };
         Self {
-            path: ClientPath { link: Link(0), five_tuple },
+            path: ClientPath::new(Link(0), five_tuple),
             shard: 0,
             name: name.into(),
             password: password(name),
@@ -189,6 +194,15 @@ impl Client {
     pub(crate) fn on_shard(mut self, shard: usize) -> Self {
         self.shard = shard;
         self
+    }
+
+    /// The same user at another address, which the kernel brings to this engine,
+    /// over the same transport.
+    pub(crate) fn at(&self, address: &str, shard: usize) -> Self {
+        let mut moved = Self::new(&self.name, address).on_shard(shard).signing(self.signing);
+        moved.path.five_tuple.transport = self.path.five_tuple.transport;
+        moved.path.link = self.path.link;
+        moved
     }
 
     pub(crate) fn next_id(&mut self) -> TransactionId {
@@ -297,6 +311,19 @@ impl Client {
         answer.relayed()[0]
     }
 
+    /// An allocation with a ticket: its relayed address, and the ticket.
+    pub(crate) fn allocate_mobile(&mut self, world: &mut World) -> (SocketAddr, Vec<u8>) {
+        let answer = self.request(world, &Request::allocate().ticket(&[]));
+        assert_eq!(answer.code(), 0, "Allocate");
+        (answer.relayed()[0], answer.ticket())
+    }
+
+    /// Comes with a ticket: the next one.
+    pub(crate) fn come(&mut self, world: &mut World, ticket: &[u8]) -> Result<Vec<u8>, u16> {
+        let answer = self.request(world, &Request::refresh().ticket(ticket));
+        if answer.code() == 0 { Ok(answer.ticket()) } else { Err(answer.code()) }
+    }
+
     pub(crate) fn refresh(&mut self, world: &mut World, seconds: u32) -> Answer {
         self.request(world, &Request::refresh().lifetime(seconds))
     }
@@ -380,6 +407,11 @@ impl Answer {
 
     pub(crate) fn token(&self) -> Option<[u8; 8]> {
         self.get(AttributeType::RESERVATION_TOKEN).map(|token| token.try_into().unwrap())
+    }
+
+    /// MOBILITY-TICKET
+    pub(crate) fn ticket(&self) -> Vec<u8> {
+        self.get(AttributeType::MOBILITY_TICKET).expect("MOBILITY-TICKET")
     }
 
     pub(crate) fn is_signed(&self) -> bool {

@@ -18,6 +18,7 @@ mod hairpin;
 mod hostile;
 mod icmp;
 mod lifetimes;
+mod mobility;
 mod model;
 mod nat_discovery;
 mod nonces;

@@ -34,7 +34,7 @@ fn ask(world: &mut World, server: &str, transport: Transport, bytes: &[u8]) -> (
         FiveTuple { client: ClientAddr::new(addr(CLIENT)), server: ServerAddr::new(addr(server)), transport };
     let now: Now = world.now;
     let mut out = Output::default();
-    let from = ClientPath { link: Link(99), five_tuple };
+    let from = ClientPath::new(Link(99), five_tuple);
     let route = world.engines[0].client_datagram(now, from, bytes, &mut out);
     let bytes = match &route {
         Route::Reply { message, .. } => out.bytes[message.clone()].to_vec(),

@@ -87,6 +87,7 @@ impl Default for Setup {
                 classic: false,
                 nat_discovery: Vec::new(),
                 nonce_keys: vec![[7; 32]],
+                ticket_keys: vec![[9; 32]],
                 tcp_relay: false,
                 data_connections_per_user: 0,
                 shards: 1,
@@ -156,6 +157,10 @@ pub(crate) struct World {
     /// What is to be done with connections of peers (RFC 6062), and for which shard.
     pub(crate) tcp: Vec<(usize, Effect)>,
     tcp_relay: bool,
+    /// Where connections are that an engine has handed to another one.
+    pub(crate) handed: BTreeMap<FiveTuple, usize>,
+    /// Allocations that have gone from one 5-tuple to another.
+    pub(crate) moves: Vec<(FiveTuple, FiveTuple)>,
     /// Whether the last packet to a peer was to leave with DF.
     pub(crate) dont_fragment: bool,
     transcript: DefaultHasher,
@@ -215,6 +220,8 @@ impl World {
             crossing: VecDeque::new(),
             tcp: Vec::new(),
             tcp_relay: setup.settings.tcp_relay,
+            handed: BTreeMap::new(),
+            moves: Vec::new(),
             dont_fragment: false,
             transcript: DefaultHasher::new(),
             output: Output::default(),
@@ -223,11 +230,15 @@ impl World {
 
     /// A packet from a client, through to what becomes of it.
     pub(crate) fn client(&mut self, shard: usize, from: ClientPath, packet: &[u8]) -> Sent {
+        let shard = self.handed.get(&from.five_tuple).copied().unwrap_or(shard);
         let route = self.engines[shard].client_datagram(self.now, from, packet, &mut self.output);
         if let Route::Reply { to, .. } = &route {
             assert_eq!(*to, from, "a response goes to who asked");
         }
-        self.settle(shard, route, packet)
+        let sent = self.settle(shard, route, packet);
+        // The message that a connection was handed over for is read again.
+        let handed = self.handed.get(&from.five_tuple).copied().filter(|other| *other != shard);
+        handed.map_or(sent, |other| self.client(other, from, packet))
     }
 
     /// A packet from a peer to a relayed address, as its socket would bring it.
@@ -285,6 +296,7 @@ impl World {
     }
 
     pub(crate) fn gone(&mut self, shard: usize, path: ClientPath) {
+        let shard = self.handed.remove(&path.five_tuple).unwrap_or(shard);
         self.engines[shard].client_gone(self.now, path, &mut self.output);
         self.settle(shard, Route::Nothing, &[]);
     }
@@ -423,6 +435,13 @@ impl World {
                 self.sockets.remove(&(shard, relay)).expect("only an open socket is closed");
             }
             Effect::LoginFailed { fault, .. } => self.faults.push(fault),
+            Effect::PassOn { client, shard } if !self.tcp_relay => {
+                assert!(client.five_tuple.transport.is_stream());
+                self.handed.insert(client.five_tuple, shard.0.into());
+            }
+            Effect::Arrived(path) => self.tell(shard, path, true),
+            Effect::Departed(path) => self.tell(shard, path, false),
+            Effect::Moved { from, to } => self.moves.push((from, to.five_tuple)),
             Effect::Opened(_) => self.opened += 1,
             Effect::Closed(_, reason) => self.closed.push(reason),
             tcp => {
@@ -431,6 +450,14 @@ impl World {
             }
         }
         None
+    }
+
+    /// One engine tells another whose a client is.
+    fn tell(&mut self, shard: usize, path: ClientPath, owned: bool) {
+        if let Some(ShardId(via)) = path.via {
+            let by = ShardId(u8::try_from(shard).unwrap());
+            self.engines[usize::from(via)].owned_elsewhere(self.now, path.five_tuple, by, owned);
+        }
     }
 
     fn complete(&mut self, waiting: Waiting, outcome: Outcome) -> Route {
@@ -465,6 +492,20 @@ impl World {
                 }
                 let route = self.cross(other, to, from, payload);
                 self.follow(other, route, payload)
+            }
+            Route::ToOwner { shard: other, from } => {
+                self.crossings += 1;
+                for effect in std::mem::take(&mut self.output.effects) {
+                    assert_eq!(self.carry_out(shard, effect), None);
+                }
+                let via = Some(ShardId(u8::try_from(shard).unwrap()));
+                let (from, other) = (ClientPath { via, ..from }, usize::from(other.0));
+                let route = self.engines[other].passed_datagram(self.now, from, packet, &mut self.output);
+                assert!(!matches!(route, Route::ToOwner { .. }), "a packet crosses once");
+                if let Route::Reply { to, .. } = &route {
+                    assert_eq!(*to, from, "a response goes to who asked");
+                }
+                self.settle(other, route, packet)
             }
             Route::Drop(reason) => Sent::Dropped(reason),
         }

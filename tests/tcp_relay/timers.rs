@@ -122,7 +122,7 @@ fn way(shard: usize, client: &str) -> Way {
         server: ServerAddr::new(addr("198.51.100.1:3478")),
         transport: Transport::Tcp,
     };
-    Way { shard, path: ClientPath { link: Link(1 << 31), five_tuple } }
+    Way { shard, path: ClientPath::new(Link(1 << 31), five_tuple) }
 }
 
 impl World {
@@ -152,6 +152,7 @@ impl World {
                 classic: false,
                 nat_discovery: Vec::new(),
                 nonce_keys: vec![[7; 32]],
+                ticket_keys: Vec::new(),
                 tcp_relay: true,
                 data_connections_per_user: 100,
                 shards,
