@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use floe::net::udp::{NetworkError, Origin, sent_to};
+use floe::net::udp::{Beside, NetworkError, Origin};
 
 #[cfg(fuzzing)]
 libfuzzer_sys::fuzz_target!(|data: &[u8]| check(data));
@@ -12,15 +12,19 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| check(data));
 /// Length, level and type of a message, as `cmsghdr` has them.
 const WORD: usize = size_of::<usize>();
 const HEADER: usize = WORD + 8;
-/// Level and type (ip(7), ipv6(7)).
+/// Level and type (ip(7), ipv6(7), udp(7), socket(7)).
 const PACKET_INFO: (i32, i32) = (0, 8);
 const PACKET_INFO_V6: (i32, i32) = (41, 50);
+const JOINED: (i32, i32) = (17, 104);
+const LOST: (i32, i32) = (1, 40);
 const ERROR: (i32, i32) = (0, 11);
 const ERROR_V6: (i32, i32) = (41, 25);
 
 pub(crate) fn check(data: &[u8]) {
     let messages = messages(data);
-    assert_eq!(sent_to(data), local_address(&messages));
+    let expected =
+        Beside { to: local_address(&messages), segment: segment(&messages), drops: drops(&messages) };
+    assert_eq!(Beside::decode(data), expected);
     let destination: SocketAddr = "192.0.2.1:9".parse().unwrap();
     let expected = first_error(&messages, destination);
     assert_eq!(NetworkError::decode(data, destination), expected);
@@ -42,10 +46,24 @@ fn messages(mut rest: &[u8]) -> Vec<Message<'_>> {
     all
 }
 
-/// The first that is one decides, even one that is cut short.
+/// The last of some kinds decides, even one that is cut short.
+fn last<'a>(messages: &[Message<'a>], kinds: &[(i32, i32)]) -> Option<Message<'a>> {
+    messages.iter().rev().find(|(kind, _)| kinds.contains(kind)).copied()
+}
+
+fn segment(messages: &[Message<'_>]) -> Option<u16> {
+    let (_, data) = last(messages, &[JOINED])?;
+    i32::from_ne_bytes(*data.first_chunk()?).try_into().ok()
+}
+
+fn drops(messages: &[Message<'_>]) -> Option<u32> {
+    let (_, data) = last(messages, &[LOST])?;
+    Some(u32::from_ne_bytes(*data.first_chunk()?))
+}
+
 fn local_address(messages: &[Message<'_>]) -> Option<IpAddr> {
-    let (kind, data) = messages.iter().find(|(kind, _)| [PACKET_INFO, PACKET_INFO_V6].contains(kind))?;
-    if *kind == PACKET_INFO {
+    let (kind, data) = last(messages, &[PACKET_INFO, PACKET_INFO_V6])?;
+    if kind == PACKET_INFO {
         let info: &[u8; 12] = data.first_chunk()?;
         return Some(Ipv4Addr::new(info[4], info[5], info[6], info[7]).into());
     }

@@ -20,7 +20,7 @@ use super::process::Usage;
 use super::sources::Sources;
 use super::totals::{FlowTotal, Totals};
 use super::{Admissions, Shared, reply};
-use crate::relay::counters::{CLOSE_REASONS, CODES, METHODS};
+use crate::relay::counters::{CLOSE_REASONS, CODES, METHODS, SIDES};
 use crate::relay::ports::RelayPool;
 use crate::relay::{DropReason, Family, Origin, Transport, UnixTime};
 
@@ -105,6 +105,7 @@ impl Totals {
             client_out,
             peer_in,
             peer_out,
+            kernel_drops,
             hairpin,
             icmp,
             requests,
@@ -134,6 +135,11 @@ impl Totals {
 
         page.flows("client", "clients", "transport", &transports, &client_in, &client_out);
         page.flows("peer", "peers", "family", &families, &peer_in, &peer_out);
+        page.counter(
+            "floe_kernel_dropped_packets_total",
+            "Packets that a UDP socket had no room for: the server is too slow, or listen.socket-buffer too small.",
+            labelled("from", &SIDES, &kernel_drops),
+        );
         page.counter(
             "floe_hairpin_packets_total",
             "Packets relayed between two allocations of this server, without the kernel.",

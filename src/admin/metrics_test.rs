@@ -85,6 +85,7 @@ fn every(counters: &Counters) -> Vec<&Counter> {
         client_out,
         peer_in,
         peer_out,
+        kernel_drops,
         hairpin,
         icmp,
         requests,
@@ -113,6 +114,7 @@ fn every(counters: &Counters) -> Vec<&Counter> {
     flows
         .chain(tables.into_iter().flatten())
         .chain([failed_logins, icmp, permissions, channels, connections, connections_refused])
+        .chain(kernel_drops)
         .chain(data_connections_opened)
         .chain([moves, passed_on])
         .chain([data_connections, data_connections_refused, data_bytes_up, data_bytes_down])

@@ -1,7 +1,7 @@
 //! The counters of all shards, added up: what metrics, status and history start
 //! from.
 
-use crate::relay::counters::{CLOSE_REASONS, CODES, Counter, Counters, Flow, METHODS};
+use crate::relay::counters::{CLOSE_REASONS, CODES, Counter, Counters, Flow, METHODS, SIDES};
 use crate::relay::{DropReason, Family, Origin, Transport};
 use crate::wire::ErrorCode;
 
@@ -13,6 +13,7 @@ pub(super) struct Totals {
     pub(super) client_out: [FlowTotal; Transport::ALL.len()],
     pub(super) peer_in: [FlowTotal; Family::BOTH.len()],
     pub(super) peer_out: [FlowTotal; Family::BOTH.len()],
+    pub(super) kernel_drops: [u64; SIDES.len()],
     pub(super) hairpin: FlowTotal,
     pub(super) icmp: u64,
     pub(super) requests: [u64; METHODS.len()],
@@ -85,6 +86,7 @@ impl Totals {
             client_out,
             peer_in,
             peer_out,
+            kernel_drops,
             hairpin,
             icmp,
             requests,
@@ -111,6 +113,7 @@ impl Totals {
         add_flows(&mut self.client_out, client_out);
         add_flows(&mut self.peer_in, peer_in);
         add_flows(&mut self.peer_out, peer_out);
+        add_all(&mut self.kernel_drops, kernel_drops);
         self.hairpin.add(hairpin);
         add(&mut self.icmp, icmp);
         add_all(&mut self.requests, requests);

@@ -134,7 +134,10 @@ pub(super) fn open(
     let open_udp = |address: SocketAddr, reuse_port| {
         // A socket bound to one address needs no telling which it was asked at.
         let packet_info = address.ip().is_unspecified();
-        udp::Socket::bind(address, &udp::Options { reuse_port, buffer, packet_info, errors: false })
+        udp::Socket::bind(
+            address,
+            &udp::Options { reuse_port, buffer, packet_info, errors: false, join: true },
+        )
     };
     let udp = prove("listen.udp", udp, |address| open_udp(address, false).map(drop))?;
     let tcp = prove("listen.tcp", tcp, |address| bind_tcp(address, false).map(drop))?;

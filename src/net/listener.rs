@@ -33,9 +33,10 @@ pub(super) async fn serve(common: Rc<Common>, link: u32) -> io::Result<()> {
 /// Reads and handles one batch. False when the socket is empty for certain: a
 /// batch that is not full proves it without another read.
 fn read_batch(common: &Common, socket: &Socket, link: Link, server: ServerAddr) -> bool {
-    let received = &mut common.received.borrow_mut()[0];
-    let count = match socket.recv(received) {
-        Ok(count) => count,
+    let received = &mut *common.received.borrow_mut();
+    received.clear();
+    let empty = match socket.recv_more(received, BATCH) {
+        Ok(empty) => empty,
         Err(error) => {
             common.shard.borrow_mut().receive_failed(&error);
             return false;
@@ -44,7 +45,8 @@ fn read_batch(common: &Common, socket: &Socket, link: Link, server: ServerAddr) 
     let shard = &mut *common.shard.borrow_mut();
     let now = shard.clock.now();
     let flow = Transport::Udp.index();
-    for at in 0..count {
+    shard.counters.kernel_drops[0].add(received.lost());
+    for at in 0..received.len() {
         let (meta, bytes) = received.packet(at);
         shard.counters.client_in[flow].count(bytes.len());
         if meta.truncated {
@@ -62,5 +64,5 @@ fn read_batch(common: &Common, socket: &Socket, link: Link, server: ServerAddr) 
         }
     }
     shard.flush(now, |packet| received.bytes(packet));
-    count == BATCH
+    !empty
 }

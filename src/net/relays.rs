@@ -14,11 +14,15 @@ use rustix::io::Errno;
 use super::seldom::Seldom;
 use super::shard::Shard;
 use super::thread::{Common, watch};
-use super::udp::{self, BATCH};
+use super::udp::{self, Received};
 use crate::relay::{DropReason, Family, Icmp, Now, Outcome, PeerAddr, RelayId};
 
 /// Sockets read in one turn.
-const EVENTS: usize = 256;
+const EVENTS: usize = 64;
+
+/// Messages taken from one socket in one turn, so that a peer that sends without
+/// end takes no more than its share.
+const SHARE: usize = 16;
 
 /// ICMP errors taken from one socket in one turn.
 const ERRORS_A_TURN: usize = 32;
@@ -44,44 +48,56 @@ pub(super) async fn serve(common: Rc<Common>) -> io::Result<()> {
     }
 }
 
-/// Reads one batch from each ready socket, several sockets between two sends,
-/// so that packets for one client leave together. False when all are empty.
+/// Reads what some ready sockets have, several of them between two sends, so that
+/// packets for one client leave together. False when all are empty.
 fn read_ready(common: &Common, events: &mut Vec<epoll::Event>) -> bool {
     let received = &mut *common.received.borrow_mut();
     let shard = &mut *common.shard.borrow_mut();
     shard.relays.poll(events);
     let mut more = events.len() == events.capacity();
-    for some in events.chunks(received.len()) {
-        let now = shard.clock.now();
-        for (at, event) in some.iter().enumerate() {
-            let flags = event.flags;
-            if flags.contains(epoll::EventFlags::ERR) {
-                more |= read_errors(shard, now, event);
-            }
-            let Some((relay, socket)) = shard.relays.at(event) else { continue };
-            let count = match socket.recv(&mut received[at]) {
-                Ok(count) => count,
-                Err(error) => {
-                    shard.receive_failed(&error);
-                    continue;
-                }
-            };
-            more |= count == BATCH;
-            for packet in 0..count {
-                let (meta, bytes) = received[at].packet(packet);
-                shard.counters.peer_in[relay.family.index()].count(bytes.len());
-                if meta.truncated {
-                    shard.counters.dropped(DropReason::TooLarge);
-                    continue;
-                }
-                if shard.peer(now, relay, PeerAddr::new(meta.from), at * BATCH + packet, bytes) {
-                    shard.settle(now, |packet| received[packet / BATCH].bytes(packet % BATCH));
-                }
+    received.clear();
+    let mut now = shard.clock.now();
+    for event in &*events {
+        if received.room() < SHARE {
+            shard.finish_peers(now, received);
+            received.clear();
+            now = shard.clock.now();
+        }
+        let flags = event.flags;
+        if flags.contains(epoll::EventFlags::ERR) {
+            more |= read_errors(shard, now, event);
+        }
+        let Some((relay, socket)) = shard.relays.at(event) else { continue };
+        let first = received.len();
+        match socket.recv_more(received, SHARE) {
+            Ok(empty) => more |= !empty,
+            Err(error) => {
+                shard.receive_failed(&error);
+                continue;
             }
         }
-        shard.flush(now, |packet| received[packet / BATCH].bytes(packet % BATCH));
+        for at in first..received.len() {
+            let (meta, bytes) = received.packet(at);
+            shard.counters.peer_in[relay.family.index()].count(bytes.len());
+            if meta.truncated {
+                shard.counters.dropped(DropReason::TooLarge);
+                continue;
+            }
+            if shard.peer(now, relay, PeerAddr::new(meta.from), at, bytes) {
+                shard.settle(now, |packet| received.bytes(packet));
+            }
+        }
     }
+    shard.finish_peers(now, received);
     more
+}
+
+impl Shard {
+    /// Ends a batch of packets from peers.
+    fn finish_peers(&mut self, now: Now, received: &Received) {
+        self.counters.kernel_drops[1].add(received.lost());
+        self.flush(now, |packet| received.bytes(packet));
+    }
 }
 
 /// Takes what ICMP had to say at one socket: a few errors at a turn, so that
@@ -140,8 +156,12 @@ impl Relays {
     /// None yet. `buffer` is what each socket asks for, at most 1 MiB of it.
     pub(super) fn new(buffer: usize) -> io::Result<Self> {
         let epoll = Rc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
-        let options =
-            udp::Options { buffer: buffer.min(MAX_BUFFER), errors: true, ..udp::Options::default() };
+        let options = udp::Options {
+            buffer: buffer.min(MAX_BUFFER),
+            errors: true,
+            join: true,
+            ..udp::Options::default()
+        };
         Ok(Self { epoll, sockets: Vec::new(), options, complaints: Seldom::default() })
     }
 

@@ -7,12 +7,11 @@
 //! send what the routes say, grouped by socket ([`Shard::flush`]).
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use arrayvec::ArrayVec;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::clock::Clock;
@@ -22,13 +21,17 @@ use super::ring::{self, Crossing};
 use super::seldom::Seldom;
 use super::tcp::Moved;
 use super::tcp_relay::TcpRelays;
-use super::udp::{self, BATCH, Datagram};
-use crate::relay::counters::{Counters, Flow};
+use super::udp::{self, Datagram, Outbox};
+use crate::relay::counters::Counters;
 use crate::relay::{
     AllocationId, AllocationSummary, ClientPath, CloseReason, ConnectionId, DropReason, Effect, EffectId,
     Engine, FiveTuple, Icmp, Instant, Now, Origin, Outcome, Output, PeerAddr, RelayAddr, RelayId, Route,
     ShardId, Transport, Whose,
 };
+
+/// Routes that are noted before they are sent: where the kernel joins packets, a
+/// batch may bring thousands.
+const MAX_ROUTES: usize = 512;
 
 /// A UDP listener of this shard.
 #[derive(Debug)]
@@ -75,8 +78,8 @@ pub(super) struct Shard {
 pub(super) struct Work {
     out: Output,
     routes: Vec<Routed>,
-    /// Datagrams to send as (socket, place in `routes`, not to be fragmented).
-    datagrams: Vec<(Out, usize, bool)>,
+    datagrams: Vec<Outgoing>,
+    outbox: Outbox,
     complaints: Seldom,
     logins: Seldom,
 }
@@ -85,6 +88,18 @@ pub(super) struct Work {
 struct Routed {
     packet: usize,
     route: Route,
+}
+
+/// A datagram to be sent: in the order of its fields, so that those of one socket,
+/// and of these those that go the same way, come together in the order of arrival.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Outgoing {
+    from: Out,
+    /// See [`way`].
+    way: u64,
+    /// Place in [`Work::routes`].
+    route: usize,
+    dont_fragment: bool,
 }
 
 /// A UDP socket to send from.
@@ -96,7 +111,7 @@ enum Out {
 
 impl Shard {
     /// A datagram or frame from a client, the batch's packet number `packet`.
-    /// True when there are effects: then [`Shard::settle`] before the next.
+    /// True when what is noted can't wait: then [`Shard::settle`] before the next.
     pub(super) fn client(&mut self, now: Now, from: ClientPath, packet: usize, bytes: &mut [u8]) -> bool {
         let route = self.engine.client_datagram(now, from, bytes, &mut self.work.out);
         self.note(packet, route)
@@ -230,6 +245,7 @@ impl Shard {
         }
         // A failed login changes nothing that the next packet could find.
         self.work.out.effects.last().is_some_and(|effect| !matches!(effect, Effect::LoginFailed { .. }))
+            || self.work.routes.len() >= MAX_ROUTES
     }
 
     fn carry_out(&mut self, now: Now) {
@@ -326,12 +342,12 @@ impl Shard {
     /// Sends the noted routes: streams and rings take theirs in order, datagrams
     /// are gathered so that each socket is handed all of its own at once.
     fn send<'a>(&mut self, packet: &impl Fn(usize) -> &'a [u8]) {
-        let Work { out, routes, datagrams, complaints, .. } = &mut self.work;
+        let Work { out, routes, datagrams, .. } = &mut self.work;
         let counters = &*self.counters;
         for (at, Routed { packet: index, route }) in routes.iter().enumerate() {
             match route {
                 Route::Reply { to, message } => match Slot::of(to.link) {
-                    None => datagrams.push((Out::Listener(to.link.0), at, false)),
+                    None => datagrams.push(Outgoing::to_client(to, at)),
                     Some(slot) => {
                         let message = &out.bytes[message.clone()];
                         let queued = self.connections.control(slot, message);
@@ -339,7 +355,7 @@ impl Shard {
                     }
                 },
                 Route::ToClient { to, header, payload, padding } => match Slot::of(to.link) {
-                    None => datagrams.push((Out::Listener(to.link.0), at, false)),
+                    None => datagrams.push(Outgoing::to_client(to, at)),
                     Some(slot) => {
                         let parts = [
                             &out.bytes[header.clone()],
@@ -350,9 +366,12 @@ impl Shard {
                         count_stream(counters, to, queued, parts.iter().map(|part| part.len()).sum());
                     }
                 },
-                Route::ToPeer { relay, dont_fragment, .. } => {
-                    datagrams.push((Out::Relay(*relay), at, *dont_fragment));
-                }
+                Route::ToPeer { relay, peer, dont_fragment, .. } => datagrams.push(Outgoing {
+                    from: Out::Relay(*relay),
+                    dont_fragment: *dont_fragment,
+                    way: way(peer.socket()),
+                    route: at,
+                }),
                 Route::ToShard { shard, to, from, payload } => {
                     let what = Crossing::Relayed { to: *to, from: *from };
                     push(&mut self.neighbours, *shard, what, &packet(*index)[payload.clone()], counters);
@@ -364,31 +383,75 @@ impl Shard {
                 Route::Nothing | Route::Drop(_) => {}
             }
         }
-        // By socket, and within one in the order of arrival. DF is an option of the
-        // socket, so packets with it and without don't share a call.
-        datagrams.sort_unstable();
-        for group in datagrams.chunk_by(|a, b| (a.0, a.2) == (b.0, b.2)) {
-            let (socket, wildcard, flow) = match group[0].0 {
-                Out::Listener(link) => {
-                    let listener = self.listeners.get(link as usize);
-                    let wildcard = listener.is_some_and(|listener| listener.local.ip().is_unspecified());
-                    let flow = &counters.client_out[Transport::Udp.index()];
-                    (listener.map(|listener| &*listener.socket), wildcard, flow)
-                }
-                Out::Relay(id) => (self.relays.get(id), false, &counters.peer_out[id.family.index()]),
-            };
-            for chunk in group.chunks(BATCH) {
-                let batch: ArrayVec<Datagram<'_>, BATCH> = chunk
-                    .iter()
-                    .filter_map(|(_, at, _)| datagram(&routes[*at], &out.bytes, packet, wildcard))
-                    .collect();
-                send_batch(socket, &batch, group[0].2, flow, counters, complaints);
-            }
-        }
+        self.send_datagrams(packet);
+        let Work { out, routes, datagrams, .. } = &mut self.work;
         datagrams.clear();
         routes.clear();
         out.bytes.clear();
     }
+
+    /// Sends the gathered datagrams, and counts them. What the kernel refuses is
+    /// lost, as datagrams may be.
+    fn send_datagrams<'a>(&mut self, packet: &impl Fn(usize) -> &'a [u8]) {
+        let Work { out, routes, datagrams, outbox, complaints, .. } = &mut self.work;
+        let counters = &*self.counters;
+        // For each flow that a datagram may belong to.
+        let flows =
+            [&counters.client_out[Transport::Udp.index()], &counters.peer_out[0], &counters.peer_out[1]];
+        let (mut packets, mut bytes) = ([0; 3], [0; 3]);
+        datagrams.sort_unstable();
+        let mut batch = outbox.batch();
+        for outgoing in &*datagrams {
+            let (socket, wildcard, flow) = match outgoing.from {
+                Out::Listener(link) => match self.listeners.get(link as usize) {
+                    Some(UdpListener { socket, local }) => (Some(&**socket), local.ip().is_unspecified(), 0),
+                    None => (None, false, 0),
+                },
+                Out::Relay(id) => (self.relays.get(id), false, 1 + id.family.index()),
+            };
+            let datagram = datagram(&routes[outgoing.route], &out.bytes, packet, wildcard);
+            if let (Some(socket), Some(datagram)) = (socket, datagram) {
+                packets[flow] += 1;
+                bytes[flow] += datagram.parts.iter().map(|part| part.len()).sum::<usize>();
+                batch.push(socket, flow, outgoing.dont_fragment, &datagram);
+            } else {
+                counters.dropped(DropReason::SendFailed);
+            }
+        }
+        batch.send(|refused| {
+            packets[refused.label] -= refused.packets;
+            bytes[refused.label] -= refused.bytes;
+            counters.drops[DropReason::SendFailed.index()].add(refused.packets as u64);
+            if let Some(unsaid) = complaints.say() {
+                let error = refused.error;
+                tracing::warn!(target: "floe::net", %error, unsaid, "datagrams the kernel would not take");
+            }
+        });
+        for (flow, (packets, bytes)) in flows.into_iter().zip(packets.into_iter().zip(bytes)) {
+            flow.packets.add(packets as u64);
+            flow.bytes.add(bytes as u64);
+        }
+    }
+}
+
+impl Outgoing {
+    fn to_client(to: &ClientPath, route: usize) -> Self {
+        let from = Out::Listener(to.link.0);
+        Self { from, dont_fragment: false, way: way(to.five_tuple.client.socket()), route }
+    }
+}
+
+/// A number for a destination. Another one may have the same: then packets of the
+/// two lie between each other, and fewer are joined.
+fn way(to: SocketAddr) -> u64 {
+    let ip = match to.ip() {
+        IpAddr::V4(ip) => u64::from(ip.to_bits()),
+        IpAddr::V6(ip) => {
+            let bits = ip.to_bits();
+            (bits >> 64) as u64 ^ (bits as u64).rotate_left(29)
+        }
+    };
+    ip.rotate_left(16) ^ u64::from(to.port())
 }
 
 /// Behind ChannelData, so that the next frame of a stream begins at a multiple
@@ -449,37 +512,6 @@ fn datagram<'a, 'p: 'a>(
         }
         Route::ToShard { .. } | Route::ToOwner { .. } | Route::Nothing | Route::Drop(_) => return None,
     })
-}
-
-/// Sends one socket's datagrams and counts them. What the kernel refuses is
-/// lost, as datagrams may be.
-fn send_batch(
-    socket: Option<&udp::Socket>,
-    batch: &[Datagram<'_>],
-    dont_fragment: bool,
-    flow: &Flow,
-    counters: &Counters,
-    complaints: &mut Seldom,
-) {
-    let Some(socket) = socket else {
-        counters.drops[DropReason::SendFailed.index()].add(batch.len() as u64);
-        return;
-    };
-    let sent = if dont_fragment { socket.send_unfragmented(batch) } else { socket.send(batch) };
-    let bytes: usize = batch.iter().flat_map(|datagram| datagram.parts).map(<[u8]>::len).sum();
-    flow.packets.add(sent.sent as u64);
-    if sent.refused == 0 {
-        flow.bytes.add(bytes as u64);
-        return;
-    }
-    // Which ones were refused is not known: all are taken to be of one size.
-    flow.bytes.add((bytes * sent.sent / batch.len()) as u64);
-    counters.drops[DropReason::SendFailed.index()].add(sent.refused as u64);
-    if let Some(error) = sent.last_error
-        && let Some(unsaid) = complaints.say()
-    {
-        tracing::warn!(target: "floe::net", %error, unsaid, "datagrams the kernel would not take");
-    }
 }
 
 fn count_stream(counters: &Counters, to: &ClientPath, queued: bool, bytes: usize) {

@@ -32,9 +32,6 @@ use crate::relay::{
     AllocationDetail, AllocationId, AllocationSummary, Engine, Settings, ShardId, Whose, World,
 };
 
-/// Relay sockets that are read between two sends.
-const RECEIVE_BATCHES: usize = 8;
-
 /// A timer is never shorter, whatever the engine says.
 const SHORTEST_TIMER: Duration = Duration::from_millis(1);
 
@@ -79,8 +76,8 @@ pub(super) struct Parts {
 /// What all tasks of a shard share. Never borrowed across an await.
 pub(super) struct Common {
     pub shard: RefCell<Shard>,
-    /// What UDP sockets are read into, [`RECEIVE_BATCHES`] of them.
-    pub received: RefCell<Vec<Received>>,
+    /// What UDP sockets are read into.
+    pub received: RefCell<Received>,
     /// What TCP connections are read into.
     pub stream: RefCell<Box<[u8]>>,
     /// What TLS records are read into before they are decrypted.
@@ -167,7 +164,7 @@ async fn serve(parts: Parts) -> io::Result<()> {
     };
     let common = Rc::new_cyclic(|common| Common {
         shard: RefCell::new(shard(common)),
-        received: RefCell::new((0..RECEIVE_BATCHES).map(|_| Received::new()).collect()),
+        received: RefCell::new(Received::new()),
         stream: RefCell::new(vec![0; tcp::READ_BUFFER].into_boxed_slice()),
         records: RefCell::new(Box::new([0; RECORDS])),
     });

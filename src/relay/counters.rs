@@ -88,6 +88,9 @@ pub const CLOSE_REASONS: [CloseReason; 5] = [
     CloseReason::Kicked,
 ];
 
+/// Whose packets [`Counters::kernel_drops`] were.
+pub const SIDES: [&str; 2] = ["client", "peer"];
+
 /// Everything one shard counts.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -99,6 +102,9 @@ pub struct Counters {
     pub peer_in: [Flow; Family::BOTH.len()],
     /// To peers, by [`Family::index`]; written by `net`.
     pub peer_out: [Flow; Family::BOTH.len()],
+    /// Lost in the kernel for want of room, at listeners and at relays: see
+    /// [`SIDES`]; written by `net`.
+    pub kernel_drops: [Counter; SIDES.len()],
     /// Between two allocations of this server, without the kernel; counted where it
     /// comes out.
     pub hairpin: Flow,

@@ -26,7 +26,9 @@ fn df_is_set_where_the_client_asks_and_nothing_else_is_copied() {
         client.permit(peer.ip());
         client.bind(0x4000, peer.address());
         for round in 0..3u8 {
-            let (with, without, channel) = ([round, 1], [round, 2], [round, 3]);
+            // Of growing sizes, so that the kernel is not handed two as one, which
+            // is how it would be seen here.
+            let (with, without, channel) = ([round, 1], [round, 2], [round, 3, 3]);
             let send = Request::send_indication(peer.address(), &with);
             client.send(&send.put(AttributeType::DONT_FRAGMENT, b"").bytes());
             client.send_to(peer.address(), &without);
@@ -35,8 +37,8 @@ fn df_is_set_where_the_client_asks_and_nothing_else_is_copied() {
             assert_eq!(header_of(&wire, peer.address(), &with), df);
             assert_eq!(header_of(&wire, peer.address(), &without), PLAIN);
             assert_eq!(header_of(&wire, peer.address(), &channel), PLAIN);
-            for payload in [with, without, channel] {
-                peer.expect(&payload, relayed);
+            for payload in [&with[..], &without, &channel] {
+                peer.expect(payload, relayed);
             }
         }
         if client.is_udp() {

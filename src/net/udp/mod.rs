@@ -1,5 +1,6 @@
 //! UDP sockets that move packets in batches: one `recvmmsg` or `sendmmsg` for
-//! up to [`BATCH`] packets, into buffers that are allocated once.
+//! many packets, joined ones where the kernel can (GRO, GSO), in memory that is
+//! allocated once.
 //!
 //! This is the safe surface over the kernel's calls: listeners, relay sockets
 //! and the client side all use it. It knows nothing of STUN, shards or routes,
@@ -19,18 +20,20 @@ mod dropped;
 mod errors;
 mod name;
 mod receive;
+mod segments;
 mod send;
 mod socket;
 #[cfg(test)]
 mod testing;
 
-pub use control::sent_to;
+pub use control::Beside;
 pub use errors::{NetworkError, Origin};
 pub use receive::{Meta, Received};
-pub use send::{Datagram, Sent};
+pub use send::{Batch, Datagram, Outbox, Refused, Sent};
 pub use socket::{Options, Socket};
 
-/// The most packets one system call moves. Measured on loopback, 32, 64 and 128
+/// The most messages one system call moves; each may be several packets joined.
+/// Measured on loopback, 32, 64 and 128
 /// cost the same per packet, to within the noise, and 16 little more; what is
 /// left over for the choice is memory and how long one socket holds a shard.
 pub const BATCH: usize = 64;

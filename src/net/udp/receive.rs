@@ -1,4 +1,6 @@
-//! Receiving: one `recvmmsg` fills a batch.
+//! Receiving: one `recvmmsg` fills the free slots of a batch. Where the kernel has
+//! joined packets of one flow (GRO), a slot holds several; whoever reads the batch
+//! sees packets alone.
 
 use std::fmt;
 use std::io;
@@ -7,10 +9,11 @@ use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
 use std::slice;
 
+use arrayvec::ArrayVec;
 use libc::{iovec, mmsghdr};
 
 use super::BATCH;
-use super::control::Control;
+use super::control::Inbound;
 use super::name::Name;
 use super::socket::{Socket, is_pending};
 
@@ -21,21 +24,40 @@ const BUFFER: usize = 65_535;
 /// From one buffer to the next: whole pages.
 const STRIDE: usize = 65_536;
 
+/// Packets that fit a batch before its memory has to grow. The kernel joins 64 in
+/// a slot at most; those that another program on this host has sent as one, 128.
+const PACKETS: usize = 64 * BATCH;
+
 impl Socket {
-    /// Takes the packets that wait, 1 to [`BATCH`] of them, in place of what
-    /// the batch held. A batch that comes back full may have left more behind.
+    /// Takes the packets that wait in place of what the batch held; says how
+    /// many, at least 1. [`BATCH`] at most, but where the kernel joins packets
+    /// ([`Options::join`](super::Options::join)) many times that. May have left
+    /// more behind when it is [`BATCH`] or more.
     ///
     /// `Err` of kind `WouldBlock` when none waits. Another error means that the
     /// descriptor or the kernel's memory is in trouble, never that something
     /// arrived: errors left by ICMP are taken off the socket and passed over.
     pub fn recv(&self, batch: &mut Received) -> io::Result<usize> {
-        batch.rearm();
+        batch.clear();
+        self.recv_more(batch, BATCH)?;
+        Ok(batch.len())
+    }
+
+    /// Takes the packets that wait and puts them behind those that the batch
+    /// holds, in `slots` of its slots at most. True when that was all there was:
+    /// no read is needed to know it. Errors as [`Socket::recv`] has them.
+    ///
+    /// # Panics
+    /// When there is no room ([`Received::room`]) or `slots` is 0.
+    pub fn recv_more(&self, batch: &mut Received, slots: usize) -> io::Result<bool> {
+        let slots = slots.min(batch.room());
+        assert!(slots > 0, "no room in the batch");
         // Bounded, because a peer could send ICMP errors as fast as they are
         // taken. Each of them makes the socket readable again.
         for _ in 0..BATCH {
-            match batch.fill(self) {
+            match batch.fill(self, slots) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted || is_pending(&error) => {}
-                result => return result,
+                result => return result.map(|count| count < slots),
             }
         }
         Err(io::ErrorKind::WouldBlock.into())
@@ -55,15 +77,28 @@ pub struct Meta {
 }
 
 /// The packets of one batch, and the memory they are received into: [`BATCH`]
-/// buffers of 65,535 bytes, allocated once (4 MiB of address space; pages that
-/// no packet has touched take no memory). One serves any number of sockets, one
-/// after the other.
+/// slots of 65,535 bytes, allocated once (4 MiB of address space; pages that no
+/// packet has touched take no memory). One serves any number of sockets.
 pub struct Received {
     /// Owned. Not a `Box`, because the headers point into the same memory, and
     /// a `Box` that is moved claims that nothing else does.
     memory: NonNull<Memory>,
-    /// How many packets the last call brought, `BATCH` at most.
-    len: usize,
+    /// By slot, as many as are filled.
+    metas: ArrayVec<Meta, BATCH>,
+    /// Where each packet lies.
+    packets: Vec<Place>,
+    /// Packets lost in the sockets.
+    lost: u64,
+    /// Slots that the kernel has written to.
+    touched: usize,
+}
+
+/// Where a packet lies.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    slot: u16,
+    start: u16,
+    length: u16,
 }
 
 /// All zero is valid: numbers, and pointers that may be null. The buffers come
@@ -75,7 +110,7 @@ struct Memory {
     headers: [mmsghdr; BATCH],
     parts: [iovec; BATCH],
     names: [Name; BATCH],
-    controls: [Control; BATCH],
+    controls: [Inbound; BATCH],
 }
 
 impl Received {
@@ -99,19 +134,31 @@ impl Received {
             }
         }
         // As if all had been used.
-        let mut batch = Self { memory, len: BATCH };
-        batch.rearm();
+        let packets = Vec::with_capacity(PACKETS);
+        let mut batch = Self { memory, metas: ArrayVec::new(), packets, lost: 0, touched: BATCH };
+        batch.clear();
         batch
     }
 
     /// How many packets there are.
     pub fn len(&self) -> usize {
-        self.len
+        self.packets.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.packets.is_empty()
+    }
+
+    /// Slots that are free.
+    pub fn room(&self) -> usize {
+        self.metas.remaining_capacity()
+    }
+
+    /// Packets that the kernel had to drop for want of room in the sockets read
+    /// since the batch was empty; each is told once.
+    pub fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// A packet, to be changed in place.
@@ -119,10 +166,10 @@ impl Received {
     /// # Panics
     /// When `i` is not below [`Received::len`].
     pub fn packet(&mut self, i: usize) -> (Meta, &mut [u8]) {
-        let (meta, length) = (self.meta(i), self.length(i));
-        // SAFETY: the kernel wrote `length` bytes there, at most `BUFFER`;
+        let (meta, place) = (self.meta(i), self.place(i));
+        // SAFETY: places lie within what the kernel wrote, and no two overlap;
         // borrowed from `self` alone, as the signature says.
-        let bytes = unsafe { slice::from_raw_parts_mut(self.buffer(i), length) };
+        let bytes = unsafe { slice::from_raw_parts_mut(self.start(place), usize::from(place.length)) };
         (meta, bytes)
     }
 
@@ -131,9 +178,10 @@ impl Received {
     /// # Panics
     /// When `i` is not below [`Received::len`].
     pub fn bytes(&self, i: usize) -> &[u8] {
-        // SAFETY: the kernel wrote so many bytes there, at most `BUFFER`; none
-        // is changed while `self` is borrowed.
-        unsafe { slice::from_raw_parts(self.buffer(i), self.length(i)) }
+        let place = self.place(i);
+        // SAFETY: places lie within what the kernel wrote; none is changed while
+        // `self` is borrowed.
+        unsafe { slice::from_raw_parts(self.start(place), usize::from(place.length)) }
     }
 
     /// What is known of a packet beside its bytes.
@@ -141,61 +189,85 @@ impl Received {
     /// # Panics
     /// When `i` is not below [`Received::len`].
     pub fn meta(&self, i: usize) -> Meta {
-        let header = self.header(i);
-        let memory = self.memory.as_ptr();
-        // SAFETY: owned, valid, and not changed while `self` is borrowed.
-        let (name, control) = unsafe { (&(*memory).names[i], &(*memory).controls[i]) };
-        #[allow(clippy::unnecessary_cast, reason = "32 bits wide in musl")]
-        let control_length = header.msg_hdr.msg_controllen as usize;
-        Meta {
-            from: name.address(),
-            to: control.sent_to(control_length),
-            truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
-        }
+        self.metas[usize::from(self.place(i).slot)]
     }
 
-    /// Restores what the kernel changed in the headers it used, and no more: a
-    /// batch of one packet should not pay for sixty-four.
-    fn rearm(&mut self) {
+    /// Makes it empty, and restores what the kernel changed in the headers it
+    /// used, and no more: a batch of one packet should not pay for sixty-four.
+    pub fn clear(&mut self) {
         let memory = self.memory.as_ptr();
-        for i in 0..self.len {
+        for i in 0..self.touched {
             // SAFETY: owned, valid, and borrowed by nobody else.
             let header = unsafe { &mut (*memory).headers[i].msg_hdr };
             header.msg_namelen = Name::CAPACITY;
-            header.msg_controllen = Control::CAPACITY as _;
+            header.msg_controllen = Inbound::CAPACITY as _;
             header.msg_flags = 0;
         }
-        self.len = 0;
+        self.touched = 0;
+        self.metas.clear();
+        self.packets.clear();
+        self.lost = 0;
     }
 
-    /// Calls the kernel once, with headers that are armed.
-    fn fill(&mut self, socket: &Socket) -> io::Result<usize> {
+    /// Calls the kernel once, with headers that are armed; how many slots it has
+    /// filled, of the next `slots` that are free.
+    fn fill(&mut self, socket: &Socket, slots: usize) -> io::Result<usize> {
         let memory = self.memory.as_ptr();
+        let first = self.metas.len();
         // SAFETY: the headers and all they point to belong to `self`, which is
         // borrowed for this call alone; each length is that of the memory
-        // behind it. No timeout.
+        // behind it, and `slots` are free behind the first. No timeout.
         let count = unsafe {
-            let headers = (&raw mut (*memory).headers).cast();
-            libc::recvmmsg(socket.as_raw_fd(), headers, BATCH as _, libc::MSG_DONTWAIT as _, ptr::null_mut())
+            let headers = (&raw mut (*memory).headers).cast::<mmsghdr>().add(first);
+            libc::recvmmsg(socket.as_raw_fd(), headers, slots as _, libc::MSG_DONTWAIT as _, ptr::null_mut())
         };
-        self.len = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
-        Ok(self.len)
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        self.touched = first + count;
+        for slot in first..first + count {
+            self.take_in(socket, slot);
+        }
+        Ok(count)
     }
 
-    fn header(&self, i: usize) -> &mmsghdr {
-        assert!(i < self.len, "packet {i} of {}", self.len);
+    /// Notes what the kernel has put into a slot.
+    fn take_in(&mut self, socket: &Socket, slot: usize) {
+        let memory = self.memory.as_ptr();
         // SAFETY: owned, valid, and not changed while `self` is borrowed.
-        unsafe { &(*self.memory.as_ptr()).headers[i] }
+        let (header, name, control) =
+            unsafe { (&(*memory).headers[slot], &(*memory).names[slot], &(*memory).controls[slot]) };
+        #[allow(clippy::unnecessary_cast, reason = "32 bits wide in musl")]
+        let seen = control.read(header.msg_hdr.msg_controllen as usize);
+        self.lost += seen.drops.map_or(0, |drops| socket.newly_lost(drops));
+        self.metas.push(Meta {
+            from: name.address(),
+            to: seen.to,
+            truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+        });
+        let length = (header.msg_len as usize).min(BUFFER);
+        let segment = seen.segment.map_or(length, usize::from).max(1);
+        let mut start = 0;
+        loop {
+            let end = length.min(start + segment);
+            self.packets.push(Place { slot: slot as u16, start: start as u16, length: (end - start) as u16 });
+            start = end;
+            if start == length {
+                break;
+            }
+        }
     }
 
-    /// Bytes received, cut to the buffer.
-    fn length(&self, i: usize) -> usize {
-        (self.header(i).msg_len as usize).min(BUFFER)
+    fn place(&self, i: usize) -> Place {
+        assert!(i < self.len(), "packet {i} of {}", self.len());
+        self.packets[i]
     }
 
-    fn buffer(&self, i: usize) -> *mut u8 {
+    fn start(&self, place: Place) -> *mut u8 {
         // SAFETY: only the place is computed, within memory that is owned.
-        unsafe { (&raw mut (*self.memory.as_ptr()).buffers[i]).cast() }
+        unsafe {
+            (&raw mut (*self.memory.as_ptr()).buffers[usize::from(place.slot)])
+                .cast::<u8>()
+                .add(usize::from(place.start))
+        }
     }
 }
 
@@ -214,7 +286,7 @@ impl Drop for Received {
 
 impl fmt::Debug for Received {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Received").field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("Received").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 

@@ -2,11 +2,14 @@ use std::net::UdpSocket;
 
 use rustix::event::PollFlags;
 
-use super::super::Options;
 use super::super::testing::*;
+use super::super::{Options, Outbox, segments};
 use super::*;
 
-const WITH_INFO: Options = Options { reuse_port: false, buffer: 0, packet_info: true, errors: false };
+const WITH_INFO: Options =
+    Options { reuse_port: false, buffer: 0, packet_info: true, errors: false, join: false };
+const JOINING: Options =
+    Options { reuse_port: false, buffer: 0, packet_info: true, errors: false, join: true };
 
 #[test]
 fn nothing_to_receive_would_block() {
@@ -201,4 +204,111 @@ fn an_error_pending_on_the_socket_is_passed_over() {
     let back = UdpSocket::bind(closed).unwrap();
     back.send_to(b"here", to).unwrap();
     assert_eq!(receive(&socket, &mut batch, 1), [Seen { bytes: b"here".to_vec(), from: closed, to: None }]);
+}
+
+/// Sends packets of these sizes, joined as far as the kernel lets them be.
+fn send_joined(socket: &Socket, to: SocketAddr, sizes: &[usize]) -> Vec<Vec<u8>> {
+    let packets: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(i, size)| vec![i as u8; *size]).collect();
+    let mut outbox = Outbox::new();
+    let mut batch = outbox.batch();
+    for packet in &packets {
+        batch.push(socket, 0, false, &datagram(to, packet));
+    }
+    batch.send(|refused| panic!("{refused:?}"));
+    packets
+}
+
+#[test]
+fn joined_packets_come_apart() {
+    let mut joined = 0;
+    for address in ["0.0.0.0:0", "[::]:0"] {
+        let (socket, bound) = ours(address, &JOINING);
+        let ip: IpAddr = if bound.is_ipv4() { "127.0.0.6" } else { "::1" }.parse().unwrap();
+        let (sender, from) = ours(if bound.is_ipv4() { V4 } else { V6 }, &Options::default());
+        let mut batch = Received::new();
+        for sizes in [&[1200; 8][..], &[1; 64], &[300, 300, 7], &[5], &[0, 9, 9, 0], &[1400; 46]] {
+            let packets = send_joined(&sender, SocketAddr::new(ip, bound.port()), sizes);
+            wait(&socket);
+            let count = socket.recv(&mut batch).unwrap();
+            joined += count - (BATCH - batch.room());
+            assert_eq!(count, sizes.len());
+            for (i, packet) in packets.iter().enumerate() {
+                let meta = batch.meta(i);
+                assert_eq!((meta.from, meta.to, meta.truncated), (from, Some(ip), false));
+                assert_eq!(batch.bytes(i), packet);
+                assert_eq!(batch.packet(i).1, packet);
+            }
+        }
+    }
+    // What was sent as one came as one, where the kernel can.
+    assert!(joined > 0 || segments::limit() == 1);
+}
+
+#[test]
+fn packets_of_several_sockets_share_a_batch() {
+    let sockets: Vec<_> = (0..3).map(|_| ours(V4, &JOINING)).collect();
+    let (client, from) = theirs(V4);
+    let mut batch = Received::new();
+    let mut whose = Vec::new();
+    for (at, (socket, to)) in sockets.iter().enumerate() {
+        for _ in 0..=at {
+            client.send_to(&[at as u8], to).unwrap();
+        }
+        wait(socket);
+        let first = batch.len();
+        assert!(socket.recv_more(&mut batch, 8).unwrap(), "fewer than asked for prove it empty");
+        whose.extend((first..batch.len()).map(|_| at));
+    }
+    assert_eq!(whose, [0, 1, 1, 2, 2, 2]);
+    assert_eq!(batch.room(), BATCH - 6);
+    for (i, at) in whose.iter().enumerate() {
+        assert_eq!((batch.bytes(i), batch.meta(i).from), (&[*at as u8][..], from));
+    }
+    batch.clear();
+    assert!(batch.is_empty() && batch.room() == BATCH);
+}
+
+#[test]
+fn a_share_leaves_the_rest_for_later() {
+    let (socket, to) = ours(V4, &Options::default());
+    let (client, _) = theirs(V4);
+    for _ in 0..10 {
+        client.send_to(b"x", to).unwrap();
+    }
+    let mut batch = Received::new();
+    wait(&socket);
+    assert!(!socket.recv_more(&mut batch, 4).unwrap());
+    assert!(!socket.recv_more(&mut batch, 4).unwrap());
+    assert!(socket.recv_more(&mut batch, 4).unwrap());
+    assert_eq!(batch.len(), 10);
+}
+
+#[test]
+fn what_the_socket_has_lost_is_told_once() {
+    let (socket, to) = ours(V4, &Options { buffer: 4096, ..Options::default() });
+    let (client, _) = theirs(V4);
+    let mut batch = Received::new();
+    let (mut seen, mut lost, mut sent) = (0, 0, 0);
+    for _ in 0..3 {
+        // On loopback a packet has arrived, or is dropped, when it is sent.
+        for _ in 0..50 {
+            client.send_to(&[0; 1000], to).unwrap();
+            sent += 1;
+        }
+        while let Ok(count) = socket.recv(&mut batch) {
+            seen += count;
+            lost += batch.lost();
+        }
+    }
+    // Those lost last are told with the packet behind them.
+    client.send_to(b"last", to).unwrap();
+    wait(&socket);
+    seen += socket.recv(&mut batch).unwrap();
+    lost += batch.lost();
+    assert!(lost > 0);
+    assert_eq!(seen + usize::try_from(lost).unwrap(), sent + 1);
+    client.send_to(b"none lost since", to).unwrap();
+    wait(&socket);
+    socket.recv(&mut batch).unwrap();
+    assert_eq!(batch.lost(), 0);
 }

@@ -1,7 +1,7 @@
 use rustix::event::PollFlags;
 
 use super::super::testing::*;
-use super::super::{Options, Received};
+use super::super::{BATCH, Options, Received};
 use super::*;
 
 /// All were sent.
@@ -173,4 +173,138 @@ fn an_error_pending_on_the_socket_costs_no_packet() {
     assert_sent(&socket.send(&[datagram(to, b"one"), datagram(to, b"two")]), 2);
     assert_eq!(next(&peer).0, b"one");
     assert_eq!(next(&peer).0, b"two");
+}
+
+/// Sends packets of these sizes and says how many calls were refused.
+fn send_all(outbox: &mut Outbox, socket: &Socket, to: SocketAddr, packets: &[Vec<u8>]) -> usize {
+    let mut batch = outbox.batch();
+    for packet in packets {
+        let (head, rest) = packet.split_at(packet.len().min(4));
+        batch.push(socket, 7, false, &Datagram { to, from: None, parts: [head, rest, b""] });
+    }
+    let mut count = 0;
+    batch.send(|refused| {
+        assert_eq!(refused.label, 7);
+        count += refused.packets;
+    });
+    count
+}
+
+fn packets(sizes: impl IntoIterator<Item = usize>) -> Vec<Vec<u8>> {
+    sizes.into_iter().enumerate().map(|(i, size)| vec![i as u8; size]).collect()
+}
+
+#[test]
+fn joined_or_not_each_packet_arrives_as_it_was() {
+    let limit = segments::limit();
+    let rows: [Vec<usize>; 9] = [
+        vec![100; 8],
+        vec![1; limit + 3],
+        vec![1200, 1200, 5, 1200, 1200, 1300, 1],
+        vec![0, 0, 3, 0, 3, 3, 0],
+        vec![1472; 60],
+        vec![32_753, 32_753, 32_753],
+        vec![65_507, 65_507],
+        vec![30_000, 30_000, 30_000],
+        vec![9],
+    ];
+    for address in [V4, V6] {
+        let (socket, from) = ours(address, &Options::default());
+        let (peer, to) = theirs(address);
+        for segments in [1, 2, limit] {
+            let mut outbox = Outbox::joining(segments);
+            for sizes in &rows {
+                let packets = packets(sizes.iter().copied());
+                assert_eq!(send_all(&mut outbox, &socket, to, &packets), 0, "{sizes:?}");
+                for packet in &packets {
+                    assert!(next(&peer) == (packet.clone(), from), "{segments} {address} {sizes:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn destinations_sources_and_sockets_are_not_mixed_up() {
+    let (one, one_bound) = ours("0.0.0.0:0", &Options::default());
+    let (two, two_bound) = ours("0.0.0.0:0", &Options::default());
+    let peers = [theirs(V4), theirs(V4)];
+    let froms = [None, Some("127.0.0.8".parse::<IpAddr>().unwrap()), Some("127.0.0.9".parse().unwrap())];
+    let mut outbox = Outbox::new();
+    let mut batch = outbox.batch();
+    let mut expected = [Vec::new(), Vec::new()];
+    // Each way twice in a row, so that they could be joined.
+    for n in 0..24_u8 {
+        let way = usize::from(n / 2);
+        let (socket, bound) = if way % 2 == 0 { (&one, one_bound) } else { (&two, two_bound) };
+        let (peer, from) = (way / 2 % 2, froms[way / 4]);
+        let bytes: &'static [u8] = vec![n; 40].leak();
+        batch.push(socket, 0, false, &Datagram { to: peers[peer].1, from, parts: [b"", bytes, b""] });
+        let from = from.unwrap_or("127.0.0.1".parse().unwrap());
+        expected[peer].push((bytes.to_vec(), SocketAddr::new(from, bound.port())));
+    }
+    batch.send(|refused| panic!("{refused:?}"));
+    for ((peer, _), expected) in peers.iter().zip(expected) {
+        let seen: Vec<_> = expected.iter().map(|_| next(peer)).collect();
+        assert_eq!(seen, expected);
+    }
+}
+
+#[test]
+fn what_can_not_be_joined_is_sent_singly_and_that_is_remembered() {
+    // The kernel refuses to cut into packets that would be fragmented, and more
+    // of them than its limit.
+    for address in [V4, V6] {
+        let (socket, _) = ours(address, &Options::default());
+        let (peer, to) = theirs(address);
+        let mut outbox = Outbox::joining(1000);
+        for _ in 0..3 {
+            let packets = packets(vec![50; 150]);
+            assert_eq!(send_all(&mut outbox, &socket, to, &packets), 0);
+            for packet in &packets {
+                assert_eq!(next(&peer).0, *packet);
+            }
+        }
+        assert!(!socket.may_join(50) && socket.may_join(49));
+        // Not for ever.
+        assert!((0..5000).any(|_| socket.may_join(50)));
+        // An interface that can't do it at all.
+        socket.do_not_join(50, true);
+        assert!(!socket.may_join(1));
+    }
+}
+
+#[test]
+fn a_joined_packet_that_is_refused_counts_as_many() {
+    let (socket, _) = ours(V4, &Options::default());
+    let (peer, to) = theirs(V4);
+    let mut outbox = Outbox::new();
+    let mut batch = outbox.batch();
+    let nowhere = "127.0.0.1:0".parse().unwrap();
+    for (label, to) in [(1, to), (2, nowhere), (1, to)] {
+        for _ in 0..5 {
+            batch.push(&socket, label, false, &datagram(to, b"bytes"));
+        }
+    }
+    let mut lost = Vec::new();
+    batch.send(|refused| lost.push((refused.label, refused.packets, refused.bytes)));
+    let total = lost.iter().fold((0, 0), |sum, lost| (sum.0 + lost.1, sum.1 + lost.2));
+    assert_eq!(total, (5, 25), "{lost:?}");
+    assert!(lost.iter().all(|(label, ..)| *label == 2));
+    for _ in 0..10 {
+        assert_eq!(next(&peer).0, b"bytes");
+    }
+}
+
+#[test]
+fn a_batch_that_is_given_up_sends_nothing() {
+    let (socket, _) = ours(V4, &Options::default());
+    let (peer, to) = theirs(V4);
+    let mut outbox = Outbox::new();
+    outbox.batch().push(&socket, 0, false, &datagram(to, b"given up"));
+    let mut forgotten = outbox.batch();
+    forgotten.push(&socket, 0, false, &datagram(to, b"forgotten"));
+    std::mem::forget(forgotten);
+    assert_eq!(send_all(&mut outbox, &socket, to, &packets([3])), 0);
+    assert_eq!(next(&peer).0, [0, 0, 0]);
 }

@@ -3,9 +3,16 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering::Relaxed};
 
 use libc::c_int;
 use socket2::{Domain, Protocol, Type};
+
+use super::control::UDP_GRO;
+
+/// Packets that are sent one by one, though they could be joined, before it is
+/// tried again on a socket where that was refused: the route may be another one.
+const JOIN_AGAIN: u16 = 4096;
 
 /// How a socket is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,13 +31,25 @@ pub struct Options {
     /// [`Socket::recv_error`]. They share the receive buffer's memory, so
     /// whoever asks for them must take them.
     pub errors: bool,
+    /// Let the kernel join packets of one flow and size (UDP GRO), so that one
+    /// slot of a [`Received`](super::Received) brings many. Without effect where
+    /// the kernel can't.
+    pub join: bool,
 }
 
 /// A bound UDP socket: non-blocking, closed on exec; an IPv6 one carries no
 /// IPv4. [`Socket::recv`] and [`Socket::send`] take `&self` and may be called
 /// while the other one is.
 #[derive(Debug)]
-pub struct Socket(socket2::Socket);
+pub struct Socket {
+    socket: socket2::Socket,
+    /// Packets lost that have been told of ([`Received::lost`](super::Received::lost)).
+    lost: AtomicU32,
+    /// Packets larger than this are not joined to be sent, as that was refused...
+    joinable: AtomicU16,
+    /// ...until so many have been sent one by one.
+    unjoined: AtomicU16,
+}
 
 impl Socket {
     /// Opens a socket and binds it; port 0 takes a free one. A link-local IPv6
@@ -46,6 +65,11 @@ impl Socket {
             SocketAddr::V4(_) => set_v4(&socket, options)?,
             SocketAddr::V6(_) => set_v6(&socket, options)?,
         }
+        set(&socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)?;
+        if options.join {
+            // From Linux 5.0 on.
+            let _ = set(&socket, libc::SOL_UDP, UDP_GRO, 1);
+        }
         if options.reuse_port {
             socket.set_reuse_port(true)?;
         }
@@ -57,13 +81,14 @@ impl Socket {
         }
         // Last, so that no packet arrives before its local address is learned.
         socket.bind(&address.into())?;
-        Ok(Self(socket))
+        let (lost, joinable, unjoined) = (AtomicU32::new(0), AtomicU16::new(u16::MAX), AtomicU16::new(0));
+        Ok(Self { socket, lost, joinable, unjoined })
     }
 
     /// The address it is bound to, with the port that was chosen.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         let unspecified = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        Ok(self.0.local_addr()?.as_socket().unwrap_or(unspecified))
+        Ok(self.socket.local_addr()?.as_socket().unwrap_or(unspecified))
     }
 
     /// The buffers granted, receive and send, in the unit of
@@ -71,11 +96,39 @@ impl Socket {
     /// own bookkeeping of each packet too; so small packets fill a buffer with
     /// fewer bytes of payload than these.
     pub fn buffers(&self) -> io::Result<(usize, usize)> {
-        Ok((self.0.recv_buffer_size()? / 2, self.0.send_buffer_size()? / 2))
+        Ok((self.socket.recv_buffer_size()? / 2, self.socket.send_buffer_size()? / 2))
     }
 }
 
 impl Socket {
+    /// How many packets more the socket has lost, by the kernel's count of all.
+    pub(super) fn newly_lost(&self, drops: u32) -> u64 {
+        let before = self.lost.load(Relaxed);
+        self.lost.store(drops, Relaxed);
+        drops.wrapping_sub(before).into()
+    }
+
+    /// Whether packets of this size are worth joining.
+    pub(super) fn may_join(&self, segment: usize) -> bool {
+        if segment <= usize::from(self.joinable.load(Relaxed)) {
+            return true;
+        }
+        let unjoined = self.unjoined.load(Relaxed) + 1;
+        if unjoined == JOIN_AGAIN {
+            self.joinable.store(u16::MAX, Relaxed);
+        }
+        self.unjoined.store(unjoined % JOIN_AGAIN, Relaxed);
+        false
+    }
+
+    /// Joined packets of this size were refused; with `any`, those of every size
+    /// would be.
+    pub(super) fn do_not_join(&self, segment: usize, any: bool) {
+        let most = if any { 0 } else { segment.saturating_sub(1) };
+        self.joinable.store(u16::try_from(most).unwrap_or(u16::MAX), Relaxed);
+        self.unjoined.store(0, Relaxed);
+    }
+
     /// Whether what is sent from now on has DF set (IPv6: is not fragmented
     /// here). "Probe", not "do": what the kernel believes of the path holds
     /// nothing back, only the interface's own MTU does.
@@ -83,11 +136,11 @@ impl Socket {
         match family {
             SocketAddr::V4(_) => {
                 let mode = if on { libc::IP_PMTUDISC_PROBE } else { FRAGMENT_V4 };
-                set(&self.0, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)
+                set(&self.socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)
             }
             SocketAddr::V6(_) => {
                 let mode = if on { libc::IPV6_PMTUDISC_PROBE } else { FRAGMENT_V6 };
-                set(&self.0, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)
+                set(&self.socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)
             }
         }
     }
@@ -95,13 +148,13 @@ impl Socket {
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 
 impl AsRawFd for Socket {
     fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.socket.as_raw_fd()
     }
 }
 
