@@ -14,17 +14,18 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
 
 use crate::admin::runtime_file::{self, Places, Runtime, RuntimeFile};
 use crate::admin::{self, Admin, Mint, Minted, Readiness, random_token};
 use crate::auth::{self, Directory, DirectorySettings, Secret};
-use crate::config::{Config, Loaded, urls};
+use crate::config::{self, Config, Loaded, urls};
 use crate::net::{self, CertificateError, CertificateFiles, Certificates, Listener, OsRandom, discover};
 use crate::policy::{Ledger, OwnAddresses, PeerFilter, SharedBandwidth, SourceThrottle};
 use crate::relay::counters::Counter;
 use crate::relay::ports::RelayPool;
 use crate::relay::world::Bandwidth;
-use crate::relay::{Family, Settings, Transport, UnixTime};
+use crate::relay::{AlternateServer, Family, Settings, Transport, UnixTime};
 use steering::{Steering, drain};
 
 /// How long the credentials hold that are shown at the start.
@@ -147,7 +148,7 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
             classic: config.stun.classic,
             nat_discovery: Vec::new(),
             bits_per_second_per_allocation: config.limits.bits_per_second_per_allocation,
-            alternate_servers: config.relay.alternate_servers.clone(),
+            alternate_servers: config.relay.alternate_servers.iter().map(alternate_server).collect(),
             nonce_keys: auth::nonce_keys(config.auth.nonce_secret.expose(), &secrets, &mut random),
             ticket_keys: Vec::new(),
             tcp_relay: config.relay.tcp,
@@ -362,7 +363,7 @@ fn directory(loaded: &Loaded, secrets: &[Secret], random: &mut OsRandom) -> Resu
     let max_allocations = if loaded.is_default("limits.allocations-per-user") { 0 } else { most };
     let users = config.auth.users.iter().map(|(name, password)| auth::User {
         name: name.clone(),
-        password: password.expose().to_owned(),
+        password: Zeroizing::new(password.expose().to_owned()),
         max_allocations,
     });
     let settings = DirectorySettings {
@@ -372,6 +373,10 @@ fn directory(loaded: &Loaded, secrets: &[Secret], random: &mut OsRandom) -> Resu
         max_allocations: most,
     };
     Directory::new(settings, random).map_err(|error| StartError::Configuration(format!("auth: {error}")))
+}
+
+fn alternate_server(server: &config::AlternateServer) -> AlternateServer {
+    AlternateServer { address: server.address, domain: server.domain.as_deref().map(Into::into) }
 }
 
 fn bandwidth(bits_per_second: u64) -> Option<Arc<dyn Bandwidth>> {

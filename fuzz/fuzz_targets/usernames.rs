@@ -29,7 +29,7 @@ impl Random for Zeros {
 static SECRETS: LazyLock<[Secret; 2]> =
     LazyLock::new(|| [Secret::new("new", "one"), Secret::new("old", "two")]);
 static DIRECTORY: LazyLock<Directory> = LazyLock::new(|| {
-    let user = User { name: "alice".into(), password: "alice's".into(), max_allocations: 0 };
+    let user = User { name: "alice".into(), password: "alice's".to_owned().into(), max_allocations: 0 };
     let secrets = SECRETS.to_vec();
     let settings = DirectorySettings { realm: REALM.into(), users: vec![user], secrets, max_allocations: 8 };
     Directory::new(settings, &mut Zeros).unwrap()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 use ring::hmac;
+use zeroize::Zeroizing;
 
 use super::opaque::{NotOpaque, opaque_string};
 use super::time_limited::{self, NAME_BYTES, Secret};
@@ -27,8 +28,8 @@ const REALM_CHARACTERS: usize = 127;
 pub struct User {
     /// USERNAME, 1 to 508 bytes.
     pub name: String,
-    /// Used to derive keys, not kept.
-    pub password: String,
+    /// Used to derive keys, then wiped.
+    pub password: Zeroizing<String>,
     /// Most allocations at once; 0 is no limit.
     pub max_allocations: u32,
 }

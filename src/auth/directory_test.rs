@@ -14,7 +14,7 @@ impl Random for Seven {
 }
 
 fn user(name: &str, password: &str) -> User {
-    User { name: name.into(), password: password.into(), max_allocations: 0 }
+    User { name: name.into(), password: Zeroizing::new(password.into()), max_allocations: 0 }
 }
 
 fn settings(users: Vec<User>, secrets: &[&str]) -> DirectorySettings {
@@ -169,6 +169,36 @@ fn every_name_has_as_many_candidates() {
             assert_eq!(directory.account(NOW, name).keys.len(), secrets.len().max(1), "{name:?}");
         }
     }
+}
+
+/// Names that nobody has asked for before, in turns: of users with the wrong
+/// password, and of nobody.
+// H-033
+#[test]
+#[ignore = "slow: measures time"]
+fn the_time_does_not_tell_known_from_unknown() {
+    const SAMPLES: usize = 10_000;
+    let directory = directory(Vec::new(), &["one", "two"]);
+    let time = |name: String| {
+        let start = std::time::Instant::now();
+        std::hint::black_box(directory.account(NOW, &name));
+        start.elapsed().as_nanos() as f64
+    };
+    let mut known = Vec::new();
+    let mut unknown = Vec::new();
+    for n in 0..SAMPLES {
+        known.push(time(format!("1700000000:user-{n:05}")));
+        unknown.push(time(format!("notanumber:user-{n:05}")));
+    }
+    let quartiles = |times: &mut Vec<f64>| {
+        times.sort_unstable_by(f64::total_cmp);
+        [1, 2, 3].map(|quarter| times[quarter * SAMPLES / 4])
+    };
+    let (known, unknown) = (quartiles(&mut known), quartiles(&mut unknown));
+    // Quartiles for deviations and medians for means, or a pause of the machine
+    // would count as noise.
+    let sigma = (known[2] - known[0]) / 1.349;
+    assert!((known[1] - unknown[1]).abs() < sigma, "{known:?} against {unknown:?} ns");
 }
 
 // H-034

@@ -35,18 +35,21 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
-    runtime.block_on(serve(&loaded, log.lost()))
+    runtime.block_on(serve(loaded, log.lost()))
 }
 
-async fn serve(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<(), Failure> {
+async fn serve(loaded: Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<(), Failure> {
     // Before anything is open, so that no signal finds the default action.
     let mut signals =
         Signals::new().map_err(|error| Failure::Failed(format!("cannot wait for signals: {error}")))?;
-    let mut running = server::start(loaded, lost_log_lines).map_err(|error| match error {
+    let mut running = server::start(&loaded, lost_log_lines).map_err(|error| match error {
         StartError::Configuration(text) => Failure::Wrong(text),
         StartError::System(text) => Failure::Failed(text),
     })?;
-    say(&told(&running, loaded));
+    say(&told(&running, &loaded));
+    let drain_timeout = Duration::from_secs(loaded.config.drain_timeout.into());
+    // With the passwords in it: the server works with keys (RFC 8656 §6).
+    drop(loaded);
     for warning in running.warnings() {
         tracing::warn!("{warning}");
     }
@@ -62,7 +65,7 @@ async fn serve(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<(), Fa
     };
     let timeout = match stop {
         Stop::Interrupt if at_a_terminal() => Duration::ZERO,
-        Stop::Interrupt | Stop::Terminate => Duration::from_secs(loaded.config.drain_timeout.into()),
+        Stop::Interrupt | Stop::Terminate => drain_timeout,
         // As coturn's users expect: however long it takes.
         Stop::WhenIdle => Duration::MAX,
     };

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
+use tokio_rustls::rustls::pki_types::DnsName;
 use tracing_subscriber::EnvFilter;
 
+use super::alternate::AlternateServer;
 use super::key::Key;
 use super::layer::Given;
 use super::model::{Config, Listen, Relay, Tls};
@@ -277,9 +279,15 @@ impl Check<'_> {
     fn alternates(&mut self) {
         const KEY: &str = "relay.alternate-servers";
         let list = &self.config.relay.alternate_servers;
-        for (index, address) in list.iter().enumerate() {
-            if list.iter().take(index).any(|other| other == address) {
+        for (index, AlternateServer { address, domain }) in list.iter().enumerate() {
+            if list.iter().take(index).any(|other| other.address == *address) {
                 self.entry_error(KEY, index, format!("{address} is listed twice; remove one"));
+            }
+            if let Some(domain) = domain
+                && DnsName::try_from(domain.as_str()).is_err()
+            {
+                let text = format!("{domain:?} is no host name; write the name in the server's certificate");
+                self.entry_error(KEY, index, text);
             }
             self.local_address(KEY, index, address.ip());
             if address.ip().is_unspecified() || address.port() == 0 {

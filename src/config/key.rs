@@ -99,8 +99,10 @@ pub(super) static KEYS: &[Key] = &[
     Key::new(
         "relay.alternate-servers",
         Kind::List,
-        "a list of addresses with ports, as [\"192.0.2.1:3478\"]",
-    ),
+        "a list of addresses with ports, each as \"192.0.2.1:3478\" or \
+         { address = \"…\", domain = \"…\" }",
+    )
+    .fields(&["address", "domain"]),
     Key::new(
         "auth.secrets",
         Kind::List,

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize as _;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 use toml::{Spanned, Value};
+use zeroize::Zeroizing;
 
 use super::key::{self, Key, Kind};
 use super::problem::{Origin, Report};
@@ -63,7 +64,8 @@ pub(super) struct Given {
 pub(super) fn from_file(path: &Path, report: &mut Report) -> Vec<Given> {
     let whole = Origin::File { path: path.to_owned(), line: None };
     let text = match fs::read(path).map(String::from_utf8) {
-        Ok(Ok(text)) => text,
+        // It may hold passwords, and the memory of this process is to hold none.
+        Ok(Ok(text)) => Zeroizing::new(text),
         Ok(Err(_)) => {
             report.error(whole, "is not UTF-8 text");
             return Vec::new();

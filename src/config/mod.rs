@@ -8,6 +8,7 @@
 //!
 //! Called by `cli`; its types are read wherever a server is put together.
 
+mod alternate;
 mod check;
 pub mod coturn;
 mod key;
@@ -18,6 +19,7 @@ mod problem;
 mod secret;
 pub mod urls;
 
+pub use alternate::AlternateServer;
 pub use layer::{FILE_VARIABLE, Flag, Sources};
 pub use load::{Effective, Loaded, load, load_text};
 pub use model::{

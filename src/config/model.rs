@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::alternate::AlternateServer;
 use super::secret::Secret;
 
 /// Port of STUN and TURN without TLS (RFC 8656 §3.1).
@@ -156,7 +157,7 @@ pub struct Relay {
     /// least 600.
     pub max_lifetime: u32,
     /// Where a server that drains or is full sends clients.
-    pub alternate_servers: Vec<SocketAddr>,
+    pub alternate_servers: Vec<AlternateServer>,
 }
 
 impl Default for Relay {

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
+use zeroize::Zeroize as _;
 
 /// A secret, password or key. `Debug` and `Serialize` show `"…"` in its place;
-/// an empty one, which stands for none, shows as empty.
+/// an empty one, which stands for none, shows as empty. Wiped when dropped.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -28,6 +29,12 @@ impl Secret {
 
     fn redacted(&self) -> &'static str {
         if self.0.is_empty() { "" } else { "…" }
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

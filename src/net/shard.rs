@@ -311,6 +311,14 @@ impl Shard {
                         self.tell(path, Crossing::Disowned);
                     }
                     Effect::Moved { from, to } => log_moved(self.id, from, &to),
+                    Effect::Permitted { allocation, peer } => {
+                        tracing::debug!(
+                            target: "floe::peer",
+                            id = %format_args!("{}-{allocation}", self.id.0),
+                            %peer,
+                            "permitted"
+                        );
+                    }
                     Effect::Opened(summary) => {
                         self.connections.set_tenure(summary.five_tuple, Tenure::Allocated);
                         log_opened(self.id, &summary);

@@ -165,6 +165,11 @@ impl Transport {
         matches!(self, Self::Tcp | Self::Tls)
     }
 
+    /// Whether clients check a certificate.
+    pub const fn is_encrypted(self) -> bool {
+        !matches!(self, Self::Udp | Self::Tcp)
+    }
+
     /// Its place in [`Transport::ALL`].
     pub const fn index(self) -> usize {
         self as usize

@@ -1,7 +1,7 @@
 //! Allocate (RFC 8656 §7.2): checked, parked while its relay sockets are opened,
 //! and finished by [`Engine::complete`].
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 
 use super::address::{Family, FiveTuple};
 use super::allocation::{Allocation, Relay};
-use super::authenticate::{Identity, Signer};
+use super::authenticate::Identity;
 use super::bandwidth::Bucket;
 use super::engine::{Engine, Settings, Timer};
 use super::ports::Claim;
@@ -347,31 +347,6 @@ impl Engine {
             return self.elsewhere(asked, &identity.signer, out);
         }
         reply::error(asked, code, &identity.signer, &self.world.counters, out, |_| {})
-    }
-
-    /// The answer of a server that has no room: 300 and another one to ask (RFC
-    /// 8489 §10), or 508. Only who has logged in gets here, so it is signed.
-    fn elsewhere(&mut self, asked: Asked, signer: &Signer, out: &mut Output) -> Route {
-        let family = asked.by.five_tuple.client.family();
-        let turn = self.sent_elsewhere;
-        let next = |family: Family| {
-            let of_family = |address: &&SocketAddr| Family::of(address.ip()) == family;
-            let count = self.settings.alternate_servers.iter().filter(of_family).count();
-            let at = turn.checked_rem(count)?;
-            self.settings.alternate_servers.iter().filter(of_family).nth(at).copied()
-        };
-        // The first has to be of the client's family (§10).
-        let Some(first) = next(family) else {
-            let code = ErrorCode::INSUFFICIENT_CAPACITY;
-            return reply::error(asked, code, signer, &self.world.counters, out, |_| {});
-        };
-        let second = next(family.other());
-        self.sent_elsewhere = turn.wrapping_add(1);
-        reply::error(asked, ErrorCode::TRY_ALTERNATE, signer, &self.world.counters, out, |reply| {
-            for server in [Some(first), second].into_iter().flatten() {
-                reply.put_address(AttributeType::ALTERNATE_SERVER, server);
-            }
-        })
     }
 
     /// Counts the allocation, and the port held beside it, towards the quota

@@ -25,6 +25,11 @@ pub(super) struct Signer {
 }
 
 impl Signer {
+    /// The client has used MESSAGE-INTEGRITY-SHA256, and so knows RFC 8489.
+    pub(super) const fn is_sha256(&self) -> bool {
+        self.sha256
+    }
+
     pub(super) fn sign(&self, message: &mut MessageWriter<'_>) {
         if self.sha256 {
             message.sign_sha256(&self.key);

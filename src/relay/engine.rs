@@ -1,7 +1,6 @@
 //! The engine of one shard: what it is made of, and which part of it a packet or
 //! an event goes to.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
@@ -10,6 +9,7 @@ use hashbrown::HashMap;
 
 use super::address::FiveTuple;
 use super::allocate::DEFAULT_LIFETIME;
+use super::alternate::AlternateServer;
 use super::authenticate::{Authenticator, Refusal};
 use super::bandwidth::Credit;
 use super::binding::NatDiscovery;
@@ -47,8 +47,8 @@ pub struct Settings {
     /// Most relayed payload of one allocation, both directions together, bits per
     /// second; 0 is no limit.
     pub bits_per_second_per_allocation: u64,
-    /// Where a server that drains or is full sends clients; each port is not 0.
-    pub alternate_servers: Vec<SocketAddr>,
+    /// Where a server that drains or is full sends clients.
+    pub alternate_servers: Vec<AlternateServer>,
     /// Requests of RFC 3489 are answered.
     pub classic: bool,
     /// Where requests of RFC 5780 are answered, one of each family at most.

@@ -11,6 +11,7 @@
 pub mod address;
 mod allocate;
 mod allocation;
+mod alternate;
 mod authenticate;
 pub mod bandwidth;
 mod binding;
@@ -38,6 +39,7 @@ mod timers;
 pub mod world;
 
 pub use address::{ClientAddr, Family, FiveTuple, PeerAddr, RelayAddr, ServerAddr, Transport};
+pub use alternate::AlternateServer;
 pub use binding::NatDiscovery;
 pub use engine::{Engine, Settings, World};
 pub use icmp::Icmp;

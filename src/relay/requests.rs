@@ -12,7 +12,7 @@ use super::authenticate::Identity;
 use super::engine::{Engine, World};
 use super::mobility::Arrival;
 use super::reply::{self, Asked};
-use super::route::{AllocationId, CloseReason, Output, Route};
+use super::route::{AllocationId, CloseReason, Effect, Output, Route};
 use super::table::Table;
 use super::time::{Instant, Now};
 use super::world::Reach;
@@ -128,6 +128,7 @@ impl Engine {
         for peer in wanted().flatten() {
             if allocation.permit(peer.ip(), peers.reach(peer.ip()), until) {
                 counters.permissions.add(1);
+                out.effects.push(Effect::Permitted { allocation: id, peer: peer.ip() });
             }
         }
         self.look_by(id, until);
@@ -191,6 +192,7 @@ impl Engine {
         }
         if allocation.permit(peer.ip(), reach, now.instant + lasts) {
             counters.permissions.add(1);
+            out.effects.push(Effect::Permitted { allocation: id, peer: peer.ip() });
         }
         self.look_by(id, now.instant + lasts);
         Ok(reply::success(asked, &identity.signer, &self.world.counters, out, |_| {}))

@@ -2,7 +2,7 @@
 //! done in the world. Values only; `net` carries them out.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -183,6 +183,14 @@ pub enum Effect {
         username: Arc<str>,
         /// Why not.
         fault: LoginFault,
+    },
+    /// A client may hear from a peer that it could not hear from before: a log
+    /// line where that is asked for.
+    Permitted {
+        /// Whose permission it is.
+        allocation: AllocationId,
+        /// For whom.
+        peer: IpAddr,
     },
     /// Connect to a peer over TCP, and answer with
     /// [`Engine::complete`](super::Engine::complete). What the peer then sends is

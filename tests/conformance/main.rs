@@ -29,6 +29,7 @@ mod peer_policy;
 mod permissions;
 mod quota;
 mod real_clients;
+mod records;
 mod refresh;
 mod relay_ports;
 mod replies;

@@ -2,16 +2,18 @@
 
 use std::net::SocketAddr;
 
+use floe::relay::{AlternateServer, Transport};
 use floe::wire::{AttributeType, address};
 
-use crate::client::{Answer, Client, Request};
+use crate::client::{Answer, Client, MODERN, Request};
 use crate::world::{Setup, World, addr};
 
 const OTHERS: [&str; 4] = ["203.0.113.5:3478", "[2001:db8:5::1]:3478", "203.0.113.6:3479", "203.0.113.7:80"];
 
 fn with(others: &[&str], change: impl FnOnce(&mut Setup)) -> World {
     let mut setup = Setup::default();
-    setup.settings.alternate_servers = others.iter().map(|text| addr(text)).collect();
+    setup.settings.alternate_servers =
+        others.iter().map(|text| AlternateServer { address: addr(text), domain: None }).collect();
     change(&mut setup);
     World::with(setup)
 }
@@ -81,4 +83,47 @@ fn a_full_server_sends_clients_elsewhere_too() {
     assert_eq!(again.request(&mut by_user, &Request::allocate()).code(), 486);
     let mut world = with(&OTHERS, |_| {});
     assert_eq!(Client::alice().request(&mut world, &Request::allocate().token(&[7; 8])).code(), 508);
+}
+
+/// A client checks the certificate of the server that it is sent to by the name
+/// that it is told, and by the old one when it is told none.
+//
+#[test]
+fn the_name_of_another_certificate_is_told_to_who_can_use_it() {
+    let encrypted: Vec<Transport> = Transport::ALL.into_iter().filter(|t| t.is_encrypted()).collect();
+    assert!(encrypted.contains(&Transport::Tls));
+    for transport in Transport::ALL {
+        for modern in [false, true] {
+            let mut world = with(&OTHERS, |setup| {
+                let servers = &mut setup.settings.alternate_servers;
+                servers[0].domain = Some("turn2.example.org".into());
+                servers[1].domain = Some("turn2.example.org".into());
+                servers[2].domain = Some("turn3.example.org".into());
+            });
+            world.engines[0].drain();
+            let mut alice = Client::alice();
+            alice.path.five_tuple.transport = transport;
+            if modern {
+                alice = alice.signing(MODERN);
+            }
+            let mut told = Vec::new();
+            for _ in 0..3 {
+                let answer = alice.request(&mut world, &Request::allocate());
+                assert_eq!(answer.code(), 300);
+                told.push((alternates(&answer), answer.get(AttributeType::ALTERNATE_DOMAIN)));
+            }
+            let [one, six, two, bare] = OTHERS.map(addr);
+            let expected = if modern && transport.is_encrypted() {
+                // The server of IPv6 has the first one's name and no other's.
+                [
+                    (vec![one, six], Some(b"turn2.example.org".to_vec())),
+                    (vec![two], Some(b"turn3.example.org".to_vec())),
+                    (vec![bare], None),
+                ]
+            } else {
+                [one, two, bare].map(|first| (vec![first, six], None))
+            };
+            assert_eq!(told, expected, "{transport:?}, modern {modern}");
+        }
+    }
 }

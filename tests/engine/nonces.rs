@@ -61,7 +61,7 @@ fn one_that_nobody_gave_is_stale_and_the_answer_holds_a_good_one() {
     }
 }
 
-//
+// A-081 H-048
 #[test]
 fn a_wrong_password_comes_before_a_stale_nonce() {
     let mut world = World::new();

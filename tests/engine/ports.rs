@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use floe::relay::DropReason;
+
 use crate::client::{Client, Request};
-use crate::world::{Setup, World};
+use crate::world::{Sent, Setup, World, addr};
 
 /// Each from an address of its own.
 fn client(n: usize) -> Client {
@@ -37,6 +39,38 @@ fn another_seed_gives_others() {
     let with = |seed| allocate(&mut World::with(Setup { seed, ..Setup::default() }), 8);
     assert_eq!(with(1), with(1));
     assert_ne!(with(1), with(2));
+}
+
+/// It is as likely as any other, one in 16,384.
+// H-062
+#[test]
+fn the_port_that_was_freed_last_is_not_the_next() {
+    let mut world = World::new();
+    let ports: Vec<u16> = (0..2000)
+        .map(|n| {
+            let mut client = client(n % 100);
+            let port = client.allocate(&mut world).port();
+            client.refresh(&mut world, 0);
+            port
+        })
+        .collect();
+    let again = ports.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    assert!(again <= 3, "{again} of 1,999");
+}
+
+/// Where there are few ports, the peers of its last owner are strangers.
+// H-062 H-061
+#[test]
+fn the_next_owner_of_a_port_does_not_hear_the_peers_of_the_last() {
+    let mut world = World::with(Setup { ports: 50_000..=50_000, v6: false, ..Setup::default() });
+    let (mut alice, mut bob) = (Client::alice(), Client::bob());
+    let peer = addr("203.0.113.1:9");
+    let relayed = alice.allocate(&mut world);
+    alice.bind(&mut world, 0x4000, peer);
+    alice.refresh(&mut world, 0);
+    assert_eq!(bob.allocate(&mut world), relayed);
+    assert_eq!(bob.permit(&mut world, &[addr("203.0.113.2:9")]), 0);
+    assert_eq!(world.peer(peer, relayed, b"late"), Some(Sent::Dropped(DropReason::NoPermission)));
 }
 
 // B-007

@@ -442,6 +442,7 @@ impl World {
             Effect::Arrived(path) => self.tell(shard, path, true),
             Effect::Departed(path) => self.tell(shard, path, false),
             Effect::Moved { from, to } => self.moves.push((from, to.five_tuple)),
+            Effect::Permitted { .. } => {}
             Effect::Opened(_) => self.opened += 1,
             Effect::Closed(_, reason) => self.closed.push(reason),
             tcp => {

@@ -55,7 +55,12 @@ fn new_clients_are_sent_elsewhere_and_old_ones_stay() {
 // B-166
 #[test]
 fn an_address_that_leads_nowhere_is_refused_at_the_start() {
-    for wrong in ["203.0.113.5:0", "0.0.0.0:3478", "224.0.0.1:3478"] {
+    let named = |domain: &str| {
+        let fields = [("address", "203.0.113.5:5349"), ("domain", domain)];
+        toml::Table::from_iter(fields.map(|(key, value)| (key.to_owned(), value.into()))).into()
+    };
+    let addresses = ["203.0.113.5:0", "0.0.0.0:3478", "224.0.0.1:3478"].map(toml::Value::from);
+    for wrong in addresses.into_iter().chain(["", "two words", "turn2..example.org"].map(named)) {
         let (status, said) = Server::refused(|config| {
             config.set("relay.alternate-servers", vec![wrong]);
         });

@@ -21,6 +21,7 @@ mod allocations;
 mod bystander;
 mod connection_limit;
 mod five_tuple_reuse;
+mod forged_logins;
 mod hostile;
 mod listener_flood;
 mod noise;

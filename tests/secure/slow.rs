@@ -37,9 +37,11 @@ fn a_handshake_or_header_that_never_ends_is_closed() {
             other => panic!("it should be closed: {other:?}"),
         }
     }
+    // The other bound is the sockets' own.
     let taken = start.elapsed();
-    assert!((8..15).contains(&taken.as_secs()), "{taken:?}");
-    assert_eq!(secure.metric("floe_tcp_connections_refused_total", &[]), 3.0);
+    assert!(taken.as_secs() >= 8, "{taken:?}");
+    let refused = || secure.metric("floe_tcp_connections_refused_total", &[]);
+    secure.wait_until("they are counted", || refused() == 3.0);
 }
 
 // E-039

@@ -9,7 +9,7 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 
 use crate::support::authority::{HOST, client};
 use crate::support::client::channel_message;
-use crate::support::{ALICE, Authority, Client, Peer, Request, Server};
+use crate::support::{ALICE, Authority, Client, Peer, Request, Scheme, Server};
 
 // A-027 B-001
 #[test]
@@ -63,6 +63,29 @@ fn tcp_is_not_relayed_over_tls() {
         assert_eq!(client.call(bind).code(), 400);
     }
     client.allocate();
+}
+
+//
+#[test]
+fn a_client_is_told_the_name_of_the_server_it_is_sent_to() {
+    let authority = Authority::new();
+    let server = Server::start(|config| {
+        authority.secure(config);
+        let fields = [("address", "203.0.113.5:5349"), ("domain", "turn2.tests.example")];
+        let other = toml::Table::from_iter(fields.map(|(key, value)| (key.to_owned(), value.into())));
+        config.set("relay.alternate-servers", vec![other]).set("limits.allocations", 1);
+    });
+    Client::udp(&server).user(ALICE).allocate();
+    let address = server.all("tls")[0];
+    for (client, told) in [
+        (authority.over_tls(address).user_by(ALICE, Scheme::Sha256), Some(&b"turn2.tests.example"[..])),
+        (authority.over_tls(address).user(ALICE), None),
+        (Client::tcp(&server).user_by(ALICE, Scheme::Sha256), None),
+    ] {
+        let mut client = client;
+        let reply = client.call(Request::allocate());
+        assert_eq!((reply.code(), reply.get(AttributeType::ALTERNATE_DOMAIN)), (300, told));
+    }
 }
 
 // B-144 B-145

@@ -181,8 +181,18 @@ impl Server {
         wait(&mut self.child).expect("it ends")
     }
 
+    /// Asks it to end (SIGTERM) and waits; what it has written, to its last line.
+    pub fn stop_and_log(mut self) -> (ExitStatus, String) {
+        let status = self.end();
+        (status, self.log())
+    }
+
     /// Asks it to end (SIGTERM) and waits.
     pub fn stop(mut self) -> ExitStatus {
+        self.end()
+    }
+
+    fn end(&mut self) -> ExitStatus {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it lives");
         wait(&mut self.child).expect("SIGTERM ends it")

@@ -192,7 +192,7 @@ impl World {
                             self.shards[way.shard].complete(self.now, id, Outcome::Bound, &mut self.out);
                         answer = answer.or(self.message(route));
                     }
-                    Effect::Opened(_) | Effect::LoginFailed { .. } => {}
+                    Effect::Opened(_) | Effect::LoginFailed { .. } | Effect::Permitted { .. } => {}
                     other => self.effects.push(other),
                 }
             }
