@@ -2,6 +2,8 @@
 
 mod progress;
 
+use std::fs::File;
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -185,6 +187,9 @@ struct ServerArgs {
     /// One JSON document instead of text
     #[arg(long)]
     json: bool,
+    /// A page with plots, one HTML file, beside that
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
 }
 
 #[derive(clap::Args, Debug)]
@@ -249,12 +254,17 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
     let options = runtime.block_on(server.options(job))?;
+    // Before the run, which may be a long one.
+    let page = server.report.as_ref().map(Page::create).transpose()?;
     let stop = Arc::new(AtomicBool::new(false));
     runtime.spawn(stop_on_interrupt(Arc::clone(&stop)));
     let mut bar = Bar::new();
     let report = bench::run(&options, &stop, &mut |progress| bar.show(progress));
     bar.clear();
     let report = report.map_err(|error| Failure::Failed(error.to_string()))?;
+    if let Some(page) = page {
+        page.write(&report.page())?;
+    }
     if server.json {
         let text = serde_json::to_string_pretty(&report)
             .map_err(|error| Failure::Failed(format!("cannot write the report: {error}")))?;
@@ -264,6 +274,25 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     // The report has said what failed.
     if report.ok { Ok(()) } else { Err(Failure::Failed(String::new())) }
+}
+
+/// The file of `--report`.
+struct Page<'a> {
+    file: File,
+    path: &'a PathBuf,
+}
+
+impl<'a> Page<'a> {
+    fn create(path: &'a PathBuf) -> Result<Self, Failure> {
+        let file = File::create(path);
+        let unwritable = |error| Failure::Wrong(format!("cannot write {}: {error}", path.display()));
+        Ok(Self { file: file.map_err(unwritable)?, path })
+    }
+
+    fn write(mut self, page: &str) -> Result<(), Failure> {
+        let written = self.file.write_all(page.as_bytes());
+        written.map_err(|error| Failure::Failed(format!("cannot write {}: {error}", self.path.display())))
+    }
 }
 
 /// The first Ctrl-C ends the run with what there is, a second one at once.

@@ -89,6 +89,10 @@ fn wrong_usage_is_told_what_to_write() {
         (&["relay", "--rate", "fast"], "is no rate; write 500, 40k"),
         (&["relay", "--payload", "31"], "31 is not in 32..=65000"),
         (&["relay", "--duration", "0"], "no time at all is too short"),
+        (
+            &["turn:127.0.0.1:1", "--username", "a", "--password", "b", "--report", "/nowhere/x"],
+            "cannot write /nowhere/x",
+        ),
         (&["search", "--from", "2k", "--to", "1k"], "--from must not be above --to"),
         (&["turns:127.0.0.1:1", "--transport", "udp"], "--transport udp contradicts the tls of the URL"),
         (

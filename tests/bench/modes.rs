@@ -170,7 +170,7 @@ fn a_terminal_is_told_the_same_in_words() {
     let mut command = as_alice("relay", &url(server.udp(), "udp"), &GENTLY);
     let json = run(&mut command).report();
     let verdict = json["verdict"].as_str().expect("a verdict");
-    assert!(verdict.contains("400 packets/s offered, 0% lost, p50 "), "{verdict}");
+    assert!(verdict.contains("400 packets/s carried of 400 offered, 0% lost, p50 "), "{verdict}");
     let address = url(server.udp(), "udp");
     let arguments = [&["relay", &address], &GENTLY[..]].concat();
     let user =
@@ -181,4 +181,19 @@ fn a_terminal_is_told_the_same_in_words() {
     {
         assert!(text.said.contains(part), "{part}: {}", text.said);
     }
+}
+
+#[test]
+fn the_page_is_one_file_that_needs_no_other() {
+    let server = Server::start(|_| {});
+    let file = server.directory().join("report.html");
+    let file = file.to_str().expect("UTF-8");
+    let run =
+        run(&mut as_alice("relay", &url(server.udp(), "udp"), &[&GENTLY[..], &["--report", file]].concat()));
+    let verdict = run.report()["verdict"].as_str().expect("a verdict").to_owned();
+    let page = std::fs::read_to_string(file).expect("written");
+    assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"), "{page}");
+    assert!(page.contains(&verdict) && page.matches("<svg").count() >= 3, "{page}");
+    let elsewhere = ["<script", "<link", "<img", "src=", "url(", "@import"];
+    assert!(elsewhere.iter().all(|word| !page.contains(word)), "{page}");
 }

@@ -14,13 +14,15 @@
 //!   `party` (one client), over `link` and `stream`;
 //! - what was sent and what arrived: `packet`, `flows`, `tally`;
 //! - modes that are more than one step of load: `search`, `allocate`;
-//! - what is told: [`report`].
+//! - what is told: [`report`], as a page too: `page`, with the plots of [`chart`].
 
 mod allocate;
+pub mod chart;
 mod fleet;
 mod flows;
 mod link;
 mod packet;
+mod page;
 mod party;
 mod plan;
 mod poller;
@@ -447,8 +449,8 @@ fn judge(
         return (false, "FAILED: nothing was offered".to_owned());
     };
     let offered = match told.offered_per_second {
-        Rate::PerSecond(rate) => format!("{} {unit}/s offered", count(rate)),
-        Rate::Unlimited => format!("{unit} offered without limit"),
+        Rate::PerSecond(rate) => format!("{} offered", count(rate)),
+        Rate::Unlimited => "an offer without limit".to_owned(),
     };
     let carried = format!(
         "{} {unit}/s carried of {offered}, {} lost",

@@ -189,7 +189,7 @@ pub struct Machine {
 
 impl Machine {
     /// This one.
-    pub(super) fn here() -> Self {
+    pub fn here() -> Self {
         let read = |path| std::fs::read_to_string(path).ok();
         let processor = read("/proc/cpuinfo").and_then(|text| {
             let line = text.lines().find(|line| line.starts_with("model name"))?;
@@ -288,7 +288,7 @@ impl Report {
             .map(|(count, name)| format!("{count} {name}"))
             .collect();
         line(
-            "odd",
+            "integrity",
             if odd.is_empty() { "none reordered, doubled or changed".to_owned() } else { odd.join(", ") },
         );
         for (name, quantiles) in
