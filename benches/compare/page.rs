@@ -1,0 +1,235 @@
+//! The page about it: a table of medians and ratios, and plots.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use floe::client::bench::chart::{Bars, Group, Line, Lines, Scale, standalone};
+use floe::client::bench::report::Step;
+use floe::client::bench::units::{Rate, count, micros, show_percent};
+
+use crate::workloads::{Results, Row};
+
+/// Writes `performance.md` and what it shows; where.
+pub(crate) fn write(results: &Results, directory: &Path) -> io::Result<PathBuf> {
+    let plots = directory.join("performance");
+    fs::create_dir_all(&plots)?;
+    fs::write(plots.join("cpu.svg"), standalone(&cpu_plot(results)))?;
+    fs::write(
+        plots.join("throughput.svg"),
+        standalone(&curve_plot(results, "Delivered, packets a second", Scale::Count, |s| {
+            Some(s.delivered_per_second)
+        })),
+    )?;
+    fs::write(
+        plots.join("latency.svg"),
+        standalone(&curve_plot(results, "Median latency", Scale::Latency, |s| Some(s.transit?.p50))),
+    )?;
+    let file = directory.join("performance.md");
+    fs::write(&file, page(results))?;
+    Ok(file)
+}
+
+/// Of one rival and one load: the median, the least and the most of all rounds.
+#[derive(Clone, Copy)]
+struct Spread {
+    least: f64,
+    median: f64,
+    most: f64,
+}
+
+impl Spread {
+    fn of(steps: &[Step], value: impl Fn(&Step) -> Option<f64>) -> Option<Self> {
+        let mut values: Vec<f64> = steps.iter().filter_map(value).collect();
+        values.sort_by(f64::total_cmp);
+        let (least, most) = (*values.first()?, *values.last()?);
+        let middle = values.len() / 2;
+        let median =
+            if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 };
+        Some(Self { least, median, most })
+    }
+}
+
+fn cpu(step: &Step) -> Option<f64> {
+    Some(step.server?.cpu_per_delivered)
+}
+
+/// For a terminal.
+pub(crate) fn table(results: &Results) -> String {
+    let mut text = format!("{:<28}", "µs of CPU for each");
+    for rival in &results.rivals {
+        let _ = write!(text, "{:>26}", rival.name);
+    }
+    text.push('\n');
+    for row in &results.rows {
+        let _ = write!(text, "{:<28}", row.workload.name);
+        for steps in &row.steps {
+            let shown = Spread::of(steps, cpu)
+                .map(|cpu| format!("{:.2} ({:.2}-{:.2})", cpu.median, cpu.least, cpu.most));
+            let _ = write!(text, "{:>26}", shown.as_deref().unwrap_or("-"));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn page(results: &Results) -> String {
+    let mut md = String::from(
+        "# Performance\n\n\
+         Written by one command, which measures floe, coturn and a server made of the `turn` crate in one run:\n\n\
+         ```console\ncargo bench --bench compare -- --install   # --install gets Debian's coturn\n```\n\n\
+         Absolute numbers are the machine's; what counts is the ratio within a run. Each load goes to each server\n\
+         in turn, freshly started, and that several times; a cell has the median, and the least and the most in\n\
+         brackets. Payloads have 172 bytes and 20 clients send unless the load says otherwise. CPU is that of the\n\
+         server's own threads (`schedstat`), for each packet that came out at the far end byte for byte.\n\
+         `floe bench` is the generator ([how it measures](../README.md#how-much-does-it-carry)); it shares the CPUs with\n\
+         the server here.\n\n",
+    );
+    machine(&mut md, results);
+    md.push_str("\n## CPU for each packet, request or allocation\n\n![CPU](performance/cpu.svg)\n\n");
+    let floe = results.rivals.iter().position(|rival| rival.name == "floe").unwrap_or(0);
+    let base = results.rivals.iter().position(|rival| rival.name == "coturn");
+    heading(&mut md, results, base.is_some().then_some("floe ÷ coturn"));
+    for row in &results.rows {
+        let _ = write!(md, "| {} |", row.workload.name);
+        for steps in &row.steps {
+            let shown =
+                Spread::of(steps, cpu).map(|s| format!("{:.2} µs ({:.2}–{:.2})", s.median, s.least, s.most));
+            let _ = write!(md, " {} |", shown.as_deref().unwrap_or("–"));
+        }
+        if let Some(base) = base {
+            let _ = write!(md, " {} |", ratio(row, floe, base, cpu));
+        }
+        md.push('\n');
+    }
+    md.push_str("\n## What arrives, and how soon\n\n");
+    heading(&mut md, results, None);
+    for row in &results.rows {
+        let _ = write!(md, "| {} |", row.workload.name);
+        for steps in &row.steps {
+            let rate = Spread::of(steps, |step| Some(step.delivered_per_second));
+            let loss = Spread::of(steps, |step| Some(step.loss_percent));
+            let transit = Spread::of(steps, |step| Some(step.transit?.p50));
+            let shown = match (rate, loss, transit) {
+                (Some(rate), Some(loss), Some(transit)) => format!(
+                    "{}/s, {} lost, {}",
+                    count(rate.median),
+                    show_percent(loss.median),
+                    micros(transit.median)
+                ),
+                _ => "–".to_owned(),
+            };
+            let _ = write!(md, " {shown} |");
+        }
+        md.push('\n');
+    }
+    md.push_str("\n(The time is the median from sending to arrival.)\n\n## Memory\n\n");
+    heading(&mut md, results, None);
+    for row in &results.rows {
+        memory(&mut md, row);
+    }
+    if !results.curves.is_empty() {
+        md.push_str(
+            "\n## Over offered load\n\nUp, 20 clients, bursts of 16; the last point of each is offered without limit.\n\n\
+             ![throughput](performance/throughput.svg)\n![latency](performance/latency.svg)\n\n",
+        );
+        curves(&mut md, results);
+    }
+    md
+}
+
+fn machine(md: &mut String, results: &Results) {
+    let machine = floe::client::bench::report::Machine::here();
+    let versions: Vec<&str> = results.rivals.iter().map(|rival| rival.title.as_str()).collect();
+    let _ = writeln!(md, "- Servers: {}", versions.join(", "));
+    let processor = machine.processor.as_deref().unwrap_or("unknown");
+    let _ = writeln!(
+        md,
+        "- Machine: {} CPUs ({processor}), Linux {}",
+        machine.cpus,
+        machine.kernel.as_deref().unwrap_or("?")
+    );
+    let _ = writeln!(md, "- Rounds: {}", results.effort.rounds);
+    if results.rivals.iter().all(|rival| rival.name != "coturn") {
+        md.push_str("- coturn was not there.\n");
+    }
+}
+
+fn heading(md: &mut String, results: &Results, more: Option<&str>) {
+    md.push_str("| load |");
+    let columns = results.rivals.iter().map(|rival| rival.title.as_str()).chain(more);
+    for column in columns.clone() {
+        let _ = write!(md, " {column} |");
+    }
+    md.push_str("\n|---|");
+    md.push_str(&"---|".repeat(columns.count()));
+    md.push('\n');
+}
+
+/// Of the medians.
+fn ratio(row: &Row, ours: usize, theirs: usize, value: fn(&Step) -> Option<f64>) -> String {
+    let of = |at: usize| Spread::of(&row.steps[at], value).map(|spread| spread.median);
+    match (of(ours), of(theirs)) {
+        (Some(ours), Some(theirs)) if theirs > 0.0 => format!("**{:.2}**", ours / theirs),
+        _ => "–".to_owned(),
+    }
+}
+
+/// Of the load that has any.
+fn memory(md: &mut String, row: &Row) {
+    let each = |step: &Step| step.server?.memory_per_allocation;
+    if row.steps.iter().all(|steps| steps.iter().all(|step| each(step).is_none())) {
+        return;
+    }
+    let _ = write!(md, "| one allocation, {} |", row.workload.name);
+    for steps in &row.steps {
+        let shown = Spread::of(steps, each).map(|s| format!("{:.1} KB", s.median / 1e3));
+        let _ = write!(md, " {} |", shown.as_deref().unwrap_or("–"));
+    }
+    md.push('\n');
+}
+
+fn curves(md: &mut String, results: &Results) {
+    heading(md, results, None);
+    for at in 0..results.curves.iter().map(Vec::len).min().unwrap_or(0) {
+        let offered = match results.curves[0][at].offered_per_second {
+            Rate::PerSecond(rate) => format!("{}/s", count(rate)),
+            Rate::Unlimited => "without limit".to_owned(),
+        };
+        let _ = write!(md, "| {offered} |");
+        for curve in &results.curves {
+            let step = &curve[at];
+            let _ = write!(
+                md,
+                " {}/s sent, {}/s delivered |",
+                count(step.sent_per_second),
+                count(step.delivered_per_second)
+            );
+        }
+        md.push('\n');
+    }
+}
+
+fn cpu_plot(results: &Results) -> String {
+    let groups = results.rows.iter().filter(|row| !row.workload.name.starts_with("Allocate"));
+    let groups = groups.map(|row| Group {
+        name: row.workload.name,
+        values: row.steps.iter().map(|steps| Some(Spread::of(steps, cpu)?.median)).collect(),
+    });
+    Bars {
+        title: "Server CPU for each delivered packet: less is better",
+        scale: Scale::Micros,
+        names: results.rivals.iter().map(|rival| rival.title.as_str()).collect(),
+        groups: groups.collect(),
+    }
+    .svg()
+}
+
+fn curve_plot(results: &Results, title: &str, scale: Scale, value: fn(&Step) -> Option<f64>) -> String {
+    let lines = results.rivals.iter().zip(&results.curves).map(|(rival, curve)| Line {
+        name: &rival.title,
+        points: curve.iter().filter_map(|step| Some((step.sent_per_second, value(step)?))).collect(),
+        dashed: false,
+    });
+    Lines { title, x: (Scale::Count, "sent a second"), y: scale, lines: lines.collect() }.svg()
+}

@@ -1,0 +1,212 @@
+//! The servers that are compared: how each is started on loopback, and stopped.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::turn_crate;
+
+pub(crate) const USER: &str = "bench";
+pub(crate) const PASSWORD: &str = "a password of the benchmark alone";
+const REALM: &str = "bench.example";
+/// How long a server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One of those who take part.
+#[derive(Clone, Debug)]
+pub(crate) struct Rival {
+    pub(crate) name: &'static str,
+    /// With its version.
+    pub(crate) title: String,
+    pub(crate) has_tcp: bool,
+    program: PathBuf,
+}
+
+/// A server that runs; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    directory: PathBuf,
+    pub(crate) udp: SocketAddr,
+    pub(crate) tcp: Option<SocketAddr>,
+}
+
+impl Rival {
+    pub(crate) fn floe() -> Self {
+        let title = format!("floe {}", env!("CARGO_PKG_VERSION"));
+        Self { name: "floe", title, has_tcp: true, program: env!("CARGO_BIN_EXE_floe").into() }
+    }
+
+    /// `None` when there is no such program.
+    pub(crate) fn coturn(program: &Path) -> Option<Self> {
+        let output = Command::new(program).arg("--version").output().ok()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let version = said.lines().last().unwrap_or_default().split(' ').next().unwrap_or_default();
+        let title = format!("coturn {version}");
+        Some(Self { name: "coturn", title, has_tcp: true, program: program.to_owned() })
+    }
+
+    pub(crate) fn turn_crate() -> Self {
+        let program = std::env::current_exe().expect("this program");
+        Self { name: "turn", title: turn_crate::TITLE.to_owned(), has_tcp: false, program }
+    }
+
+    /// Starts it afresh and waits until it answers.
+    pub(crate) fn start(&self) -> Result<Running, String> {
+        let directory = own_directory();
+        let started = match self.name {
+            "floe" => self.start_floe(&directory),
+            "coturn" => self.start_coturn(&directory),
+            _ => self.start_turn_crate(),
+        };
+        let (child, udp, tcp) = started.map_err(|error| format!("cannot start {}: {error}", self.title))?;
+        let running = Running { child, directory, udp, tcp };
+        if answers(udp) { Ok(running) } else { Err(format!("{} does not answer on {udp}", self.title)) }
+    }
+
+    fn start_floe(&self, directory: &Path) -> Result<Started, String> {
+        let config = format!(
+            "realm = {REALM:?}\nstate-directory = {directory:?}\ndrain-timeout = 0\n\
+             [listen]\nudp = [\"127.0.0.1:0\"]\ntcp = [\"127.0.0.1:0\"]\n\
+             [relay]\naddresses = [\"127.0.0.1\"]\n[auth]\nusers = {{ {USER} = {PASSWORD:?} }}\n\
+             [peers]\nallow = [\"127.0.0.0/8\"]\n[admin]\nlisten = \"\"\n\
+             [limits]\nunauthenticated-per-second = 0\ntcp-connections-per-address = 0\n\
+             [log]\nlevel = \"warn\"\n"
+        );
+        let file = directory.join("floe.toml");
+        fs::write(&file, config).map_err(|error| error.to_string())?;
+        let mut command = Command::new(&self.program);
+        command.arg("serve").arg("--config").arg(&file);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FLOE_")) {
+            command.env_remove(name);
+        }
+        let child = spawn(&mut command)?;
+        let runtime = directory.join(format!("run-{}.json", child.id()));
+        let began = Instant::now();
+        loop {
+            let listening = fs::read(&runtime).ok().and_then(|text| listeners(&text));
+            if let Some((udp, tcp)) = listening {
+                return Ok((child, udp, Some(tcp)));
+            }
+            if began.elapsed() > PATIENCE {
+                end(child);
+                return Err("it does not say where it listens".to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// As its documentation advises for such a use: no configuration file, no
+    /// database of its own, no log, no telnet; threads as it likes.
+    fn start_coturn(&self, directory: &Path) -> Result<Started, String> {
+        let port = free_port();
+        let child = spawn(
+            Command::new(&self.program)
+                .args(["-n", "--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", "--allow-loopback-peers"])
+                .args(["--lt-cred-mech", "--no-tls", "--no-dtls", "--no-cli", "--no-stdout-log"])
+                .args([format!("--listening-port={port}"), format!("--realm={REALM}")])
+                .arg(format!("--user={USER}:{PASSWORD}"))
+                .arg(format!("--userdb={}", directory.join("turndb").display()))
+                .arg(format!("--pidfile={}", directory.join("pid").display()))
+                .args(["--log-file=/dev/null", "--simple-log"])
+                .current_dir(directory),
+        )?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Ok((child, address, Some(address)))
+    }
+
+    fn start_turn_crate(&self) -> Result<Started, String> {
+        let mut command = Command::new(&self.program);
+        command.args([turn_crate::COMMAND, REALM]).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| error.to_string())?;
+        let mut line = String::new();
+        let said = child.stdout.take().map(|out| BufReader::new(out).read_line(&mut line));
+        match line.trim().parse() {
+            Ok(address) => Ok((child, address, None)),
+            Err(_) => {
+                end(child);
+                Err(format!("it says {line:?} ({said:?})"))
+            }
+        }
+    }
+}
+
+type Started = (Child, SocketAddr, Option<SocketAddr>);
+
+impl Running {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn spawn(command: &mut Command) -> Result<Child, String> {
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    quiet.spawn().map_err(|error| error.to_string())
+}
+
+fn end(mut child: Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// UDP and TCP, from floe's runtime file.
+fn listeners(runtime: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+    let runtime: serde_json::Value = serde_json::from_slice(runtime).ok()?;
+    let of = |transport| {
+        let listener = runtime["listeners"].as_array()?.iter().find(|one| one["transport"] == transport)?;
+        listener["address"].as_str()?.parse().ok()
+    };
+    Some((of("udp")?, of("tcp")?))
+}
+
+/// Free for UDP and TCP a moment ago; coturn takes no port 0.
+fn free_port() -> u16 {
+    let free = (0..100).find_map(|_| {
+        let port = UdpSocket::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok().map(|_| port)
+    });
+    free.expect("a free port")
+}
+
+/// Whether it answers a Binding request before long.
+fn answers(server: SocketAddr) -> bool {
+    let Ok(socket) = UdpSocket::bind("127.0.0.1:0") else { return false };
+    let (began, pause) = (Instant::now(), Duration::from_millis(50));
+    let request = *b"\x00\x01\x00\x00\x21\x12\xa4\x42compare-1234";
+    let mut buffer = [0; 512];
+    if socket.connect(server).is_err() || socket.set_read_timeout(Some(pause)).is_err() {
+        return false;
+    }
+    while began.elapsed() < PATIENCE {
+        // Refused while nobody listens yet.
+        let _ = socket.send(&request);
+        match socket.recv(&mut buffer) {
+            Ok(length) if length >= 20 => return true,
+            _ => std::thread::sleep(pause / 5),
+        }
+    }
+    false
+}
+
+/// Empty, and for nobody else to enter: floe writes a token there.
+fn own_directory() -> PathBuf {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("compare-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&directory);
+    fs::DirBuilder::new().mode(0o700).recursive(true).create(&directory).expect("a directory");
+    directory
+}
