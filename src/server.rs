@@ -84,6 +84,7 @@ pub struct Running {
 #[derive(Debug)]
 struct AdminTask {
     url: String,
+    page: bool,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -201,6 +202,7 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
         api_keys: api_keys(config),
         mint: secrets.into_iter().next().map(mint),
         urls: urls.clone(),
+        page: config.admin.page,
         steering: Arc::new(Steering { net: net.clone(), readiness: readiness.clone() }),
     };
     let admin = admin.map(|admin| serve_admin(admin, state));
@@ -247,6 +249,14 @@ impl Running {
     /// URL of the admin server, if there is one.
     pub fn admin(&self) -> Option<&str> {
         self.admin.as_ref().map(|admin| admin.url.as_str())
+    }
+
+    /// URL of the web page, with the run's token in its fragment, if there is one.
+    pub fn page(&self) -> Option<String> {
+        self.admin
+            .as_ref()
+            .filter(|admin| admin.page)
+            .map(|admin| format!("{}/#token={}", admin.url, self.token))
     }
 
     /// The run's token for the admin server.
@@ -371,6 +381,7 @@ fn directory(loaded: &Loaded, secrets: &[Secret], random: &mut OsRandom) -> Resu
         users: users.collect(),
         secrets: secrets.to_vec(),
         max_allocations: most,
+        own_limits: vec![(admin::TEST_USER.to_owned(), admin::TEST_ALLOCATIONS)],
     };
     Directory::new(settings, random).map_err(|error| StartError::Configuration(format!("auth: {error}")))
 }
@@ -448,7 +459,7 @@ fn bind_admin(loaded: &Loaded) -> Result<Option<Admin>, StartError> {
 
 fn serve_admin(admin: Admin, state: admin::State) -> AdminTask {
     let (stop, mut stopped) = watch::channel(false);
-    let url = admin.url();
+    let (url, page) = (admin.url(), state.page);
     let task = tokio::spawn(async move {
         let stopped = async move {
             // The other end gone means the same.
@@ -458,7 +469,7 @@ fn serve_admin(admin: Admin, state: admin::State) -> AdminTask {
             tracing::error!(target: "floe::admin", %error, "the admin server could not be served");
         }
     });
-    AdminTask { url, stop, task }
+    AdminTask { url, page, stop, task }
 }
 
 fn minted(secret: &Secret, this_run: bool, now: UnixTime) -> Result<Access, StartError> {

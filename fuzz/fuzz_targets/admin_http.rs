@@ -98,6 +98,7 @@ fn serve() -> SocketAddr {
         })),
         urls: vec!["turn:192.0.2.1:3478?transport=udp".into()],
         steering: Arc::new(Idle),
+        page: true,
     };
     let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = admin.address();

@@ -31,7 +31,13 @@ static SECRETS: LazyLock<[Secret; 2]> =
 static DIRECTORY: LazyLock<Directory> = LazyLock::new(|| {
     let user = User { name: "alice".into(), password: "alice's".to_owned().into(), max_allocations: 0 };
     let secrets = SECRETS.to_vec();
-    let settings = DirectorySettings { realm: REALM.into(), users: vec![user], secrets, max_allocations: 8 };
+    let settings = DirectorySettings {
+        realm: REALM.into(),
+        users: vec![user],
+        secrets,
+        max_allocations: 8,
+        own_limits: vec![],
+    };
     Directory::new(settings, &mut Zeros).unwrap()
 });
 

@@ -60,6 +60,7 @@ pub(super) fn state() -> (State, watch::Sender<Readiness>) {
             "turn:192.0.2.1:3478?transport=udp".into(),
         ],
         steering: Arc::new(Steered::new()),
+        page: true,
     };
     (state, readiness)
 }

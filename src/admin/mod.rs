@@ -9,7 +9,9 @@
 //! |---|---|
 //! | `GET /metrics`, `/livez`, `/healthz`, `/readyz` | open on the admin address |
 //! | `GET`, `POST /turn?service=turn&username=…&key=…&ttl=…` | API key or the run's token |
-//! | `GET /signal/{room}` (WebSocket) | API key or the run's token |
+//! | `GET /signal/{room}` (WebSocket), `/signal/{room}/events`, `…/messages` ([`events`]) | API key, the run's token, or an invitation |
+//! | `GET /`, `/page/{file}` ([`page`]) | open |
+//! | `GET /api/page`, `POST /api/page/ice`, `POST /api/page/invitation` ([`page`]) | each its own |
 //! | `/api/sessions`, `/api/users` ([`sessions`]) | API key or the run's token, as a header |
 //! | `GET /api/status`, `POST /api/drain` ([`status`]) | likewise |
 //! | `GET /api/history` ([`history`]) | likewise |
@@ -23,9 +25,12 @@
 
 mod access;
 mod credentials;
+mod events;
 mod health;
 mod history;
+mod invitation;
 mod metrics;
+mod page;
 mod process;
 mod query;
 mod reply;
@@ -52,6 +57,7 @@ use tokio::sync::{Semaphore, watch};
 pub use access::{ApiKey, random_token};
 pub use credentials::{DEFAULT_TTL, MAX_TTL, MAX_USERNAME, Mint, Minted};
 pub use health::Readiness;
+pub use page::{TEST_ALLOCATIONS, TEST_USER};
 pub use signal::check_signal;
 pub use steering::Steering;
 
@@ -59,7 +65,9 @@ use crate::relay::counters::Counters;
 use crate::relay::ports::RelayPool;
 use crate::relay::{Transport, UnixTime};
 use access::Access;
+use events::Members;
 use history::History;
+use invitation::Invitations;
 use metrics::Metrics;
 use rooms::Rooms;
 use server::Limits;
@@ -93,6 +101,8 @@ pub struct State {
     pub urls: Vec<String>,
     /// Sees and ends live allocations.
     pub steering: Arc<dyn Steering>,
+    /// `admin.page`: the web page and its rooms are served.
+    pub page: bool,
 }
 
 /// Connections under TLS and from balancers, before a shard has them, and what
@@ -196,7 +206,10 @@ struct Shared {
     mint: Option<Box<dyn Mint>>,
     uris: Vec<String>,
     rooms: Arc<Rooms>,
-    /// One permit per open WebSocket.
+    members: Members,
+    invitations: Invitations,
+    page: bool,
+    /// One permit per peer in a room.
     sockets: Arc<Semaphore>,
     limits: Limits,
     stopping: watch::Receiver<bool>,
@@ -226,6 +239,9 @@ impl Shared {
             mint: state.mint,
             uris: credentials::in_order(uris),
             rooms: Arc::new(Rooms::new(limits.rooms)),
+            members: Members::default(),
+            invitations: Invitations::new(),
+            page: state.page,
             sockets: Arc::new(Semaphore::new(limits.sockets as usize)),
             limits,
             stopping,
@@ -235,13 +251,14 @@ impl Shared {
 
 fn router(shared: Arc<Shared>) -> Router {
     let limits = shared.limits;
+    let page = if shared.page { page::files().merge(rooms()) } else { Router::new() };
     Router::new()
         .route("/metrics", get(metrics::scrape))
         .route("/livez", get(health::live))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/turn", get(credentials::turn).post(credentials::turn))
-        .route("/signal/{room}", get(signal::join))
+        .merge(page)
         .nest("/api", api(&shared))
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::method_not_allowed)
@@ -250,8 +267,16 @@ fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// What only those with a key may see and do.
+fn rooms() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/signal/{room}", get(signal::join))
+        .route("/signal/{room}/events", get(events::join))
+        .route("/signal/{room}/messages", post(events::say))
+}
+
+/// What only those with a key may see and do, and what the page asks for.
 fn api(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    let page = if shared.page { page::api() } else { Router::new() };
     Router::new()
         .route("/status", get(status::status))
         .route("/drain", post(status::drain))
@@ -263,6 +288,7 @@ fn api(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::method_not_allowed)
         .layer(middleware::from_fn_with_state(shared.clone(), access::keyed))
+        .merge(page)
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ async fn every_answer_is_hardened_and_every_error_is_json() {
     for (method, path, status) in [
         ("GET", "/livez", 200),
         ("GET", "/metrics", 200),
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
         ("GET", "/../etc/passwd", 404),
         ("DELETE", "/metrics", 405),
         ("GET", "/turn?service=turn", 401),

@@ -35,6 +35,11 @@ pub(super) fn refused(refusal: Refusal) -> Response {
     }
 }
 
+/// A room's name that is none.
+pub(super) fn bad_room() -> Response {
+    error(StatusCode::BAD_REQUEST, "a room's name is 1 to 64 letters, digits, '-', '_' and '.'")
+}
+
 pub(super) async fn not_found() -> Response {
     error(StatusCode::NOT_FOUND, "there is nothing at this path")
 }

@@ -51,6 +51,16 @@ pub(super) enum Closed {
     TooMany,
 }
 
+impl Closed {
+    /// What whoever came is told.
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Full => "this room has two peers already",
+            Self::TooMany => "there are too many rooms",
+        }
+    }
+}
+
 impl Rooms {
     /// At most `most` rooms at once.
     pub(super) fn new(most: usize) -> Self {

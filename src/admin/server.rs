@@ -6,6 +6,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::Router;
@@ -30,6 +32,9 @@ const MAX_HEAD: usize = 16 * 1024;
 /// Pause after a failed accept: without descriptors it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// For sent bytes to be acknowledged by the other machine.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+
 /// Bounds of the admin server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -47,14 +52,16 @@ pub(super) struct Limits {
     pub(super) grace: Duration,
     /// Request body, bytes.
     pub(super) body: usize,
-    /// WebSockets at once.
+    /// Peers in rooms at once.
     pub(super) sockets: u32,
     /// Signaling rooms at once.
     pub(super) rooms: usize,
-    /// Between two pings to a WebSocket.
+    /// Between two pings to a peer in a room.
     pub(super) ping: Duration,
-    /// For one message to be taken by a WebSocket.
+    /// For one message to be taken by a peer in a room.
     pub(super) write: Duration,
+    /// For a peer in a room that neither says nor is told anything.
+    pub(super) idle: Duration,
 }
 
 impl Default for Limits {
@@ -70,6 +77,7 @@ impl Default for Limits {
             rooms: 1024,
             ping: Duration::from_secs(20),
             write: Duration::from_secs(10),
+            idle: Duration::from_secs(3600),
         }
     }
 }
@@ -77,6 +85,29 @@ impl Default for Limits {
 /// Where a request came from, for handlers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source(pub(super) IpAddr);
+
+/// Set by a handler whose answer goes on for long: its connection then is not
+/// among those that are closed for their age or to make room. The handler sees to
+/// an end and a bound of its own.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Stays(Arc<AtomicBool>);
+
+impl Stays {
+    pub(super) fn set(&self) {
+        self.0.store(true, Relaxed);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A connection being served.
+struct Open {
+    source: IpAddr,
+    stays: Stays,
+    task: AbortHandle,
+}
 
 /// Serves until `stop` is done; `stopping` turns true with it.
 pub(super) async fn run(
@@ -87,22 +118,23 @@ pub(super) async fn run(
     stop: impl Future<Output = ()>,
 ) {
     let mut connections = JoinSet::new();
-    let mut open: VecDeque<(IpAddr, AbortHandle)> = VecDeque::new();
+    let mut open: VecDeque<Open> = VecDeque::new();
     let mut complaints = Seldom::default();
     let mut stop = pin!(stop);
     loop {
         tokio::select! {
             () = &mut stop => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {
-                open.retain(|(_, task)| !task.is_finished());
+                open.retain(|one| !one.task.is_finished());
             }
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    if open.len() >= limits.connections {
+                    if open.iter().filter(|one| !one.stays.is_set()).count() >= limits.connections {
                         make_room(&mut open);
                     }
-                    let one = connection(stream, peer.ip(), router.clone(), limits, stopping.clone());
-                    open.push_back((peer.ip(), connections.spawn(one)));
+                    let (source, stays) = (peer.ip(), Stays::default());
+                    let one = connection(stream, source, stays.clone(), router.clone(), limits, stopping.clone());
+                    open.push_back(Open { source, stays, task: connections.spawn(one) });
                 }
                 Err(error) => {
                     if let Some(unsaid) = complaints.say() {
@@ -119,27 +151,34 @@ pub(super) async fn run(
 }
 
 /// Closes the oldest connection of the source that has most of them.
-fn make_room(open: &mut VecDeque<(IpAddr, AbortHandle)>) {
+fn make_room(open: &mut VecDeque<Open>) {
     let mut counts: HashMap<IpAddr, usize> = HashMap::new();
-    open.iter().for_each(|(source, _)| *counts.entry(*source).or_default() += 1);
+    let passing = |one: &&Open| !one.stays.is_set();
+    open.iter().filter(passing).for_each(|one| *counts.entry(one.source).or_default() += 1);
     let heaviest = counts.into_iter().max_by_key(|(_, count)| *count).map(|(source, _)| source);
-    if let Some(at) = open.iter().position(|(source, _)| Some(*source) == heaviest)
-        && let Some((_, task)) = open.remove(at)
+    if let Some(at) = open.iter().position(|one| passing(&one) && Some(one.source) == heaviest)
+        && let Some(one) = open.remove(at)
     {
-        task.abort();
+        one.task.abort();
     }
 }
 
 async fn connection(
     stream: TcpStream,
     source: IpAddr,
+    stays: Stays,
     router: Router,
     limits: Limits,
     mut stopping: watch::Receiver<bool>,
 ) {
+    // Without it, a peer whose machine is gone stays in its room for a quarter of
+    // an hour. Where it can't be set, it does.
+    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED));
     let router = TowerToHyperService::new(router);
+    let long = stays.clone();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Source(source));
+        request.extensions_mut().insert(stays.clone());
         router.call(request)
     });
     let connection = http1::Builder::new()
@@ -152,11 +191,21 @@ async fn connection(
     // A connection that fails is the client's affair; there is nothing to do.
     tokio::select! {
         _ = connection.as_mut() => return,
-        () = tokio::time::sleep(limits.connection) => {}
+        () = old(&long, limits.connection) => {}
         _ = stopping.wait_for(|stopping| *stopping) => {}
     }
     connection.as_mut().graceful_shutdown();
     let _ = tokio::time::timeout(limits.request, connection).await;
+}
+
+/// Waits until a connection has had its time.
+async fn old(stays: &Stays, limit: Duration) {
+    loop {
+        tokio::time::sleep(limit).await;
+        if !stays.is_set() {
+            return;
+        }
+    }
 }
 
 /// Ends a request whose body or answer takes too long.

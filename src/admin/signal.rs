@@ -6,11 +6,14 @@
 //! saw `{"peers": 1}` first was there first, and makes the offer. A message to
 //! an empty room is lost.
 //!
-//! An open relay for messages would be abused, so a room takes a key: as
-//! `Authorization: Bearer …`, as `?token=…`, or from a browser that wants it out
-//! of the URL as a subprotocol `token.…` beside `floe-signal`. A browser must
-//! come from a page of this very origin.
+//! An open relay for messages would be abused, so a room takes a key, or an
+//! invitation to it: as `Authorization: Bearer …`, as `?token=…`, or from a
+//! browser that wants it out of the URL as a subprotocol `token.…` beside
+//! `floe-signal`. A browser must come from a page of this very origin.
+//!
+//! [`events`](super::events) is the same over plain HTTP.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,11 +27,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
 use super::access::bearer;
-use super::rooms::{Closed, Inbox, Membership, Rooms};
+use super::rooms::{Inbox, Membership, Rooms};
 use super::server::{Limits, Source};
 use super::{Shared, reply};
 
@@ -37,7 +40,7 @@ const PROTOCOL: &str = "floe-signal";
 /// Before a key among the subprotocols.
 const PROTOCOL_KEY: &str = "token.";
 /// Longest message, bytes.
-const MAX_MESSAGE: usize = 64 * 1024;
+pub(super) const MAX_MESSAGE: usize = 64 * 1024;
 /// Longest message that is read at all: up to here the sender is told why.
 const MAX_READ: usize = 2 * MAX_MESSAGE;
 /// Frames that one peer may send in a second, pings included.
@@ -46,6 +49,14 @@ const FRAMES_PER_SECOND: u32 = 100;
 const MAX_NAME: usize = 64;
 /// Pings that may go unanswered before a peer is taken for gone.
 const UNANSWERED: u32 = 2;
+
+/// Why a peer is closed, or a message refused.
+pub(super) const TOO_SLOW: &str = "messages were read too slowly";
+pub(super) const TOO_MANY: &str = "too many messages";
+pub(super) const TOO_LARGE: &str = "a message is at most 64 KiB";
+pub(super) const IDLE: &str = "nothing was said for too long";
+pub(super) const STOPS: &str = "the server stops";
+
 /// How long a closed peer may take to read why.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -57,27 +68,12 @@ pub(super) async fn join(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    if !same_origin(&headers) {
-        return reply::error(StatusCode::FORBIDDEN, "signaling from a page of another origin is not allowed");
-    }
-    let key = shown_key(&headers, query.as_deref().unwrap_or_default());
-    if let Err(refusal) = shared.access.check(std::time::Instant::now(), source, key.as_deref()) {
-        return reply::refused(refusal);
-    }
-    let room = match room {
-        Ok(Path(room)) if is_room_name(&room) => room,
-        _ => {
-            return reply::error(
-                StatusCode::BAD_REQUEST,
-                "a room's name is 1 to 64 letters, digits, '-', '_' and '.'",
-            );
-        }
+    let (room, permit) = match admit(&shared, source, room, query.as_deref().unwrap_or_default(), &headers) {
+        Ok(admitted) => admitted,
+        Err(refused) => return *refused,
     };
     let Ok(upgrade) = upgrade else {
         return reply::error(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket (version 13)");
-    };
-    let Ok(permit) = shared.sockets.clone().try_acquire_owned() else {
-        return reply::error(StatusCode::SERVICE_UNAVAILABLE, "too many WebSockets are open");
     };
     let (rooms, limits, stopping) = (shared.rooms.clone(), shared.limits, shared.stopping.clone());
     upgrade.protocols([PROTOCOL]).max_message_size(MAX_READ).max_frame_size(MAX_READ).on_upgrade(
@@ -87,6 +83,36 @@ pub(super) async fn join(
             drop(permit);
         },
     )
+}
+
+/// The room that somebody may enter, and a place to talk from, or why not.
+pub(super) fn admit(
+    shared: &Shared,
+    source: IpAddr,
+    room: Result<Path<String>, PathRejection>,
+    query: &str,
+    headers: &HeaderMap,
+) -> Result<(String, OwnedSemaphorePermit), Box<Response>> {
+    if !same_origin(headers) {
+        return Err(Box::new(other_origin()));
+    }
+    let key = shown_key(headers, query);
+    let room = room.map(|Path(room)| room).ok().filter(|room| is_room_name(room));
+    let (shown, now) = (key.as_deref(), shared.steering.now().unix);
+    let is_invited =
+        |room: &String| shown.is_some_and(|shown| shared.invitations.check(shown, room, now).is_some());
+    if !room.as_ref().is_some_and(is_invited) {
+        let checked = shared.access.check(std::time::Instant::now(), source, shown);
+        checked.map_err(|refusal| Box::new(reply::refused(refusal)))?;
+    }
+    let room = room.ok_or_else(|| Box::new(reply::bad_room()))?;
+    let permit = shared.sockets.clone().try_acquire_owned();
+    let full = |_| reply::error(StatusCode::SERVICE_UNAVAILABLE, "too many peers are in rooms");
+    Ok((room, permit.map_err(|error| Box::new(full(error)))?))
+}
+
+pub(super) fn other_origin() -> Response {
+    reply::error(StatusCode::FORBIDDEN, "signaling from a page of another origin is not allowed")
 }
 
 /// Why a conversation is over.
@@ -108,29 +134,36 @@ async fn converse(
 ) -> End {
     let (membership, mut inbox): (Membership, Inbox) = match rooms.join(room) {
         Ok(joined) => joined,
-        Err(Closed::Full) => return End::Error("this room has two peers already"),
-        Err(Closed::TooMany) => return End::Error("there are too many rooms"),
+        Err(closed) => return End::Error(closed.text()),
     };
     let start = Instant::now();
     let mut ping = interval_at(start + limits.ping, limits.ping);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut unanswered = 0;
     let mut pace = Pace::new(start);
+    let mut idle = start + limits.idle;
     loop {
         let message = tokio::select! {
             message = inbox.next() => match message {
-                Some(text) => Message::Text(text),
-                None => return End::Error("messages were read too slowly"),
+                Some(text) => {
+                    idle = Instant::now() + limits.idle;
+                    Message::Text(text)
+                }
+                None => return End::Error(TOO_SLOW),
             },
             frame = socket.recv() => {
                 let Some(Ok(frame)) = frame else { return End::Gone };
                 unanswered = 0;
-                if !pace.may(Instant::now()) {
-                    return End::Error("too many messages");
+                let now = Instant::now();
+                if !pace.may(now) {
+                    return End::Error(TOO_MANY);
                 }
                 match frame {
                     Message::Text(text) => match check_signal(&text) {
-                        Ok(()) => membership.relay(text),
+                        Ok(()) => {
+                            idle = now + limits.idle;
+                            membership.relay(text);
+                        }
                         Err(wrong) => return End::Error(wrong),
                     },
                     Message::Binary(_) => return End::Error("messages are text"),
@@ -147,6 +180,7 @@ async fn converse(
                 Message::Ping(Default::default())
             }
             _ = stopping.wait_for(|stopping| *stopping) => return End::Stopping,
+            () = sleep_until(idle) => return End::Error(IDLE),
         };
         if !matches!(timeout(limits.write, socket.send(message)).await, Ok(Ok(()))) {
             return End::Gone;
@@ -160,7 +194,7 @@ async fn converse(
 async fn goodbye(socket: &mut WebSocket, end: End) {
     let reason = match end {
         End::Gone => None,
-        End::Stopping => Some(("the server stops", close_code::AWAY)),
+        End::Stopping => Some((STOPS, close_code::AWAY)),
         End::Error(reason) => Some((reason, close_code::POLICY)),
     };
     let _ = timeout(GOODBYE, async {
@@ -189,7 +223,7 @@ enum Word {
 /// Whether one peer's message is passed on to the other; why not, else.
 pub fn check_signal(text: &str) -> Result<(), &'static str> {
     if text.len() > MAX_MESSAGE {
-        return Err("a message is at most 64 KiB");
+        return Err(TOO_LARGE);
     }
     match serde_json::from_str::<Word>(text) {
         Ok(_) => Ok(()),
@@ -200,17 +234,17 @@ pub fn check_signal(text: &str) -> Result<(), &'static str> {
 }
 
 /// Counts the frames of the current second.
-struct Pace {
+pub(super) struct Pace {
     second: Instant,
     frames: u32,
 }
 
 impl Pace {
-    fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self { second: now, frames: 0 }
     }
 
-    fn may(&mut self, now: Instant) -> bool {
+    pub(super) fn may(&mut self, now: Instant) -> bool {
         if now.duration_since(self.second) >= Duration::from_secs(1) {
             *self = Self::new(now);
         }
@@ -219,7 +253,7 @@ impl Pace {
     }
 }
 
-fn is_room_name(name: &str) -> bool {
+pub(super) fn is_room_name(name: &str) -> bool {
     (1..=MAX_NAME).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
@@ -242,7 +276,7 @@ fn shown_key(headers: &HeaderMap, query: &str) -> Option<String> {
 
 /// Whether this is no browser, or one that shows a page of this origin: a page
 /// of another one must not use what its reader may.
-fn same_origin(headers: &HeaderMap) -> bool {
+pub(super) fn same_origin(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return true };
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let (Ok(origin), Some(host)) = (origin.to_str(), host) else { return false };

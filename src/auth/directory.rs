@@ -46,6 +46,9 @@ pub struct DirectorySettings {
     /// Most allocations at once of one user of a time-limited credential; 0 is
     /// no limit.
     pub max_allocations: u32,
+    /// Users of time-limited credentials with a limit of their own, where it is
+    /// the lower one.
+    pub own_limits: Vec<(String, u32)>,
 }
 
 /// Why a [`Directory`] can't be made.
@@ -103,6 +106,7 @@ pub struct Directory {
     /// Makes the keys of nobody; random.
     decoy: hmac::Key,
     max_allocations: u32,
+    own_limits: Vec<(String, u32)>,
     accounts: Cache<Arc<str>, Arc<Account>>,
 }
 
@@ -136,6 +140,7 @@ impl Directory {
             password_keys: settings.secrets.iter().map(|secret| secret.password_key().clone()).collect(),
             decoy: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &decoy),
             max_allocations: settings.max_allocations,
+            own_limits: settings.own_limits,
             accounts: Cache::new(CACHED_ACCOUNTS),
         })
     }
@@ -172,8 +177,14 @@ impl Directory {
             (None, Some((expiry, user))) => (Standing::Until(expiry), user),
             (None, None) => (Standing::Unknown, name),
         };
-        let max_allocations = known.map_or(self.max_allocations, |known| known.max_allocations);
+        let max_allocations = known.map_or_else(|| self.limit_of(user), |known| known.max_allocations);
         Account { keys, standing, user: user.into(), max_allocations }
+    }
+
+    /// Of a user of time-limited credentials.
+    fn limit_of(&self, user: &str) -> u32 {
+        let own = self.own_limits.iter().find(|(name, _)| name == user).map(|(_, limit)| *limit);
+        [own, Some(self.max_allocations)].into_iter().flatten().filter(|limit| *limit > 0).min().unwrap_or(0)
     }
 }
 

@@ -19,7 +19,7 @@ fn user(name: &str, password: &str) -> User {
 
 fn settings(users: Vec<User>, secrets: &[&str]) -> DirectorySettings {
     let secrets = secrets.iter().map(|text| Secret::new("any", text)).collect();
-    DirectorySettings { realm: REALM.into(), users, secrets, max_allocations: 64 }
+    DirectorySettings { realm: REALM.into(), users, secrets, max_allocations: 64, own_limits: vec![] }
 }
 
 fn directory(users: Vec<User>, secrets: &[&str]) -> Directory {
@@ -53,6 +53,17 @@ fn a_time_limited_name_has_the_keys_of_its_hmac() {
     assert!(
         account.keys == [LongTermKeys::derive("1700000000:alice", REALM, "Cd/49soE35ICqcJF/bCTn8Z4OyE=")]
     );
+}
+
+#[test]
+fn a_user_may_have_a_limit_of_its_own() {
+    for (all, own, limit) in [(64, 8, 8), (4, 8, 4), (0, 8, 8), (64, 0, 64)] {
+        let own_limits = vec![("page".to_owned(), own)];
+        let settings = DirectorySettings { max_allocations: all, own_limits, ..settings(vec![], &["north"]) };
+        let directory = Directory::new(settings, &mut Seven).unwrap();
+        assert_eq!(directory.account(NOW, "1700000000:page").max_allocations, limit);
+        assert_eq!(directory.account(NOW, "1700000000:alice").max_allocations, all);
+    }
 }
 
 #[test]

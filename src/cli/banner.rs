@@ -30,6 +30,8 @@ pub(super) struct Banner<'a> {
     pub(super) access: &'a Access,
     /// URL of the admin server.
     pub(super) admin: Option<&'a str>,
+    /// URL of the web page, with what lets its reader in.
+    pub(super) page: Option<String>,
     /// What does not look right.
     pub(super) warnings: &'a [String],
 }
@@ -58,6 +60,7 @@ pub(super) fn banner(of: &Banner<'_>) -> String {
     list(&mut text, "relaying", of.relays.iter().map(|relay| relay_line(*relay, of.ports)));
     list(&mut text, "realm", [of.realm]);
     list(&mut text, "admin", [of.admin.unwrap_or("off")]);
+    list(&mut text, "web page", of.page.iter());
     text.push('\n');
     access(&mut text, of);
     text.push('\n');
@@ -128,6 +131,17 @@ fn access(text: &mut String, of: &Banner<'_>) {
 
 fn try_next(text: &mut String, of: &Banner<'_>) {
     text.push_str("Try next:\n");
+    if of.page.is_some() {
+        text.push_str(
+            "  the web page at the address above (it holds this run's token: keep it to yourself)\n      \
+             tests this server from your browser, makes calls through it, and shows who is on it\n",
+        );
+    } else {
+        text.push_str(
+            "  https://webrtc.github.io/samples/src/content/peerconnection/trickle-ice/\n      \
+             a browser with the URLs and credentials from above: does it find a relay candidate?\n",
+        );
+    }
     if cfg!(feature = "client") {
         text.push_str("  floe pair\n      two WebRTC peers connect through this server\n");
     }
@@ -142,10 +156,6 @@ fn try_next(text: &mut String, of: &Banner<'_>) {
             at.ip()
         );
     }
-    text.push_str(
-        "  https://webrtc.github.io/samples/src/content/peerconnection/trickle-ice/\n      \
-         a browser with the URLs and credentials from above: does it find a relay candidate?\n",
-    );
     if let Some(admin) = of.admin {
         let _ = writeln!(text, "  curl {admin}/metrics\n      what the server has counted");
     }

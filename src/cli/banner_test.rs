@@ -33,6 +33,7 @@ fn show(relays: &[(IpAddr, IpAddr)], access: &Access, warnings: &[String]) -> St
         urls: &crate::config::urls::urls(&LISTENERS, relays, None),
         access,
         admin: Some("http://127.0.0.1:8080"),
+        page: Some("http://127.0.0.1:8080/#token=abc".to_owned()),
         warnings,
     })
 }
@@ -50,6 +51,7 @@ fn a_first_start_says_all_that_is_needed() {
              2001:db8::5, ports 49152-65535
   realm      floe
   admin      http://127.0.0.1:8080
+  web page   http://127.0.0.1:8080/#token=abc
 
 For new RTCPeerConnection(…) in a browser, or any other WebRTC client; good for 24 hours:
 
@@ -72,12 +74,12 @@ For new RTCPeerConnection(…) in a browser, or any other WebRTC client; good fo
 The secret that made these is random and ends with this run; to keep one, set auth.secrets.
 
 Try next:
+  the web page at the address above (it holds this run's token: keep it to yourself)
+      tests this server from your browser, makes calls through it, and shows who is on it
   floe pair
       two WebRTC peers connect through this server
   turnutils_uclient -y -s -c -u '1764000000:floe' -w 'Zm9vYmFy+/8=' -p 3478 203.0.113.7
       the same with coturn's test client
-  https://webrtc.github.io/samples/src/content/peerconnection/trickle-ice/
-      a browser with the URLs and credentials from above: does it find a relay candidate?
   curl http://127.0.0.1:8080/metrics
       what the server has counted
 "#;

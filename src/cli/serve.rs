@@ -93,6 +93,7 @@ fn told(running: &Running, loaded: &Loaded) -> String {
         urls: running.urls(),
         access: running.access(),
         admin: running.admin(),
+        page: running.page(),
         warnings: running.warnings(),
     })
 }

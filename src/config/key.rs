@@ -131,6 +131,7 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("admin.api-keys", Kind::List, "a list of keys, each as \"…\" or { name = \"…\", key = \"…\" }")
         .secret()
         .fields(&["name", "key"]),
+    Key::new("admin.page", Kind::Switch, SWITCH),
     Key::new("log.level", Kind::Text, LEVEL),
     Key::new("log.format", Kind::Text, "\"auto\", \"text\" or \"json\""),
 ];

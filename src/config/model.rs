@@ -352,11 +352,13 @@ pub struct Admin {
     pub listen: Option<SocketAddr>,
     /// Who may ask it for credentials.
     pub api_keys: Vec<ApiKey>,
+    /// The web page and its signaling rooms.
+    pub page: bool,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))), api_keys: Vec::new() }
+        Self { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))), api_keys: Vec::new(), page: true }
     }
 }
 

@@ -1,0 +1,246 @@
+//! The web page: its files, which are part of the binary, and what it asks for
+//! besides the rest of this room. Off with `admin.page = false`.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `GET /`, `/page/{file}` | the page; open, it holds no secret |
+//! | `GET /api/page` | `{"version", "access", "mint"}`: `access` is `key` with a good key in the header, `loopback` for who may mint for the Test page without one, else `none`; `mint` is whether there is a secret to mint with |
+//! | `POST /api/page/ice` | `{"iceServers": […], "ttl"}` for `RTCPeerConnection`; a key, an invitation with `?room=`, or `loopback` access. Without a secret the URLs alone, and `ttl` is null |
+//! | `POST /api/page/invitation?room=NAME` | `{"invitation", "ttl"}`; a key |
+//!
+//! Without a key, only a browser on this very machine may mint, for the Test page
+//! (DESIGN.md §5.12): the connection is from loopback, the page was asked for at a
+//! loopback name, so that no foreign name rebound to this address will do, and
+//! nothing forwarded the request. Such credentials hold for five minutes and all
+//! of them together for eight allocations.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::header::{self, HOST};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use serde_json::json;
+
+use super::access::{Refusal, bearer};
+use super::invitation;
+use super::query::Query;
+use super::server::Source;
+use super::signal::{is_room_name, same_origin};
+use super::{Readiness, Shared, reply};
+
+/// Whom the Test page's credentials are for when it mints without a key, how long
+/// they hold, and how many allocations they make together.
+pub const TEST_USER: &str = "floe-test";
+const TEST_TTL: Duration = Duration::from_secs(300);
+/// See [`TEST_USER`].
+pub const TEST_ALLOCATIONS: u32 = 8;
+
+/// Whom credentials are for that the page mints with a key, and for how long.
+const PAGE_USER: &str = "floe-page";
+const PAGE_TTL: Duration = Duration::from_secs(3600);
+
+/// Nothing but this origin's own files, and no script or style within a page.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+     require-trusted-types-for 'script'; trusted-types 'none'",
+);
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const PICTURE: &str = "image/svg+xml";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Name, type and content of each file.
+const FILES: &[(&str, &str, &str)] = &[
+    ("index.html", HTML, include_str!("page/index.html")),
+    ("icon.svg", PICTURE, include_str!("page/icon.svg")),
+    ("style.css", STYLE, include_str!("page/style.css")),
+    ("app.js", SCRIPT, include_str!("page/app.js")),
+    ("access.js", SCRIPT, include_str!("page/access.js")),
+    ("call.js", SCRIPT, include_str!("page/call.js")),
+    ("chat.js", SCRIPT, include_str!("page/chat.js")),
+    ("dashboard.js", SCRIPT, include_str!("page/dashboard.js")),
+    ("dom.js", SCRIPT, include_str!("page/dom.js")),
+    ("ice.js", SCRIPT, include_str!("page/ice.js")),
+    ("loop.js", SCRIPT, include_str!("page/loop.js")),
+    ("media.js", SCRIPT, include_str!("page/media.js")),
+    ("peer.js", SCRIPT, include_str!("page/peer.js")),
+    ("plot.js", SCRIPT, include_str!("page/plot.js")),
+    ("share.js", SCRIPT, include_str!("page/share.js")),
+    ("signaling.js", SCRIPT, include_str!("page/signaling.js")),
+    ("test.js", SCRIPT, include_str!("page/test.js")),
+    ("uqr.js", SCRIPT, include_str!("page/uqr.js")),
+    ("words.js", SCRIPT, include_str!("page/words.js")),
+    ("uqr.LICENSE", TEXT, include_str!("page/uqr.LICENSE")),
+];
+
+/// The page's own files.
+pub(super) fn files() -> Router<Arc<Shared>> {
+    Router::new().route("/", get(index)).route("/page/{file}", get(file))
+}
+
+/// What the page asks for, below `/api`.
+pub(super) fn api() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/page", get(hello))
+        .route("/page/ice", post(ice))
+        .route("/page/invitation", post(invite))
+        .method_not_allowed_fallback(reply::method_not_allowed)
+}
+
+async fn index() -> Response {
+    content("index.html")
+}
+
+async fn file(name: Result<Path<String>, PathRejection>) -> Response {
+    match name {
+        Ok(Path(name)) => content(&name),
+        Err(_) => reply::not_found().await,
+    }
+}
+
+fn content(name: &str) -> Response {
+    match FILES.iter().find(|(known, ..)| *known == name) {
+        Some((_, kind, text)) => {
+            let headers = [
+                (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+                (header::CONTENT_SECURITY_POLICY, POLICY),
+            ];
+            (headers, *text).into_response()
+        }
+        None => reply::error(StatusCode::NOT_FOUND, "there is nothing at this path"),
+    }
+}
+
+/// What a visitor may do here.
+enum Visitor {
+    /// All: it has shown a key.
+    Keyed,
+    /// Be in one room, for so long.
+    Invited(Duration),
+    /// Mint for the Test page: it sits at this machine.
+    Local,
+}
+
+async fn hello(
+    State(shared): State<Arc<Shared>>,
+    Extension(Source(source)): Extension<Source>,
+    headers: HeaderMap,
+) -> Response {
+    // A wrong key is told, not refused: the page asks to learn that, and a
+    // browser would show a refusal as an error of the page.
+    let shown = bearer(&headers);
+    let access = match shown.map(|key| shared.access.check(Instant::now(), source, Some(key))) {
+        Some(Ok(_)) => "key",
+        Some(Err(refusal @ Refusal::TooManyWrong)) => return reply::refused(refusal),
+        Some(Err(_)) | None if is_local(source, &headers) => "loopback",
+        Some(Err(_)) | None => "none",
+    };
+    let mint = shared.mint.is_some();
+    Json(json!({ "version": env!("CARGO_PKG_VERSION"), "access": access, "mint": mint })).into_response()
+}
+
+async fn ice(
+    State(shared): State<Arc<Shared>>,
+    Extension(Source(source)): Extension<Source>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    if !same_origin(&headers) {
+        return reply::error(StatusCode::FORBIDDEN, "a page of another origin gets no credentials");
+    }
+    let query = Query::parse(query.as_deref());
+    let visitor = match visitor(&shared, source, &headers, query.text("room")) {
+        Ok(visitor) => visitor,
+        Err(refusal) => return reply::refused(refusal),
+    };
+    let Some(mint) = &shared.mint else {
+        return Json(json!({ "iceServers": [{ "urls": shared.sources.urls }], "ttl": null })).into_response();
+    };
+    if *shared.sources.readiness.borrow() == Readiness::Draining {
+        return reply::error(StatusCode::SERVICE_UNAVAILABLE, "draining: no new allocations are made here");
+    }
+    let (user, ttl) = match visitor {
+        Visitor::Keyed => (PAGE_USER, PAGE_TTL),
+        Visitor::Invited(left) => (PAGE_USER, left.min(PAGE_TTL)),
+        Visitor::Local => (TEST_USER, TEST_TTL),
+    };
+    let minted = match mint.mint(user, ttl, shared.steering.now().unix) {
+        Ok(minted) => minted,
+        Err(text) => return reply::error(StatusCode::BAD_REQUEST, &text),
+    };
+    let server =
+        json!({ "urls": shared.sources.urls, "username": minted.username, "credential": minted.password });
+    Json(json!({ "iceServers": [server], "ttl": ttl.as_secs() })).into_response()
+}
+
+fn visitor(
+    shared: &Shared,
+    source: IpAddr,
+    headers: &HeaderMap,
+    room: Option<&str>,
+) -> Result<Visitor, Refusal> {
+    let shown = bearer(headers);
+    if shown.is_none() && is_local(source, headers) {
+        return Ok(Visitor::Local);
+    }
+    let now = shared.steering.now().unix;
+    let invited = shown.zip(room).and_then(|(shown, room)| shared.invitations.check(shown, room, now));
+    if let Some(left) = invited {
+        return Ok(Visitor::Invited(left));
+    }
+    shared.access.check(Instant::now(), source, shown).map(|_| Visitor::Keyed)
+}
+
+async fn invite(
+    State(shared): State<Arc<Shared>>,
+    Extension(Source(source)): Extension<Source>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(refusal) = shared.access.check(Instant::now(), source, bearer(&headers)) {
+        return reply::refused(refusal);
+    }
+    let query = Query::parse(query.as_deref());
+    let Some(room) = query.text("room").filter(|room| is_room_name(room)) else {
+        return reply::bad_room();
+    };
+    let invitation = shared.invitations.make(room, shared.steering.now().unix);
+    Json(json!({ "invitation": invitation, "ttl": invitation::LASTS.as_secs() })).into_response()
+}
+
+/// Whether a browser on this very machine asks, through nothing in between.
+fn is_local(source: IpAddr, headers: &HeaderMap) -> bool {
+    let forwarded = headers.keys().any(|name| {
+        let name = name.as_str();
+        name == "forwarded" || name.starts_with("x-forwarded-")
+    });
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    source.to_canonical().is_loopback() && is_loopback_name(host) && !forwarded
+}
+
+/// `localhost` or a loopback address, with a port or without.
+fn is_loopback_name(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.parse::<u16>().is_ok() && !name.ends_with(':') => name,
+        _ => host,
+    };
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let ip: Option<IpAddr> = match bare {
+        Some(six) => six.parse().ok().filter(IpAddr::is_ipv6),
+        None => name.parse().ok().filter(IpAddr::is_ipv4),
+    };
+    name.eq_ignore_ascii_case("localhost") || ip.is_some_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+#[path = "page_test.rs"]
+mod tests;
