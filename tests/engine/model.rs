@@ -39,7 +39,7 @@ impl Allocation {
         (now < expires).then_some(address)
     }
 
-    fn permits(&self, peer: IpAddr, now: Instant) -> bool {
+    pub(crate) fn permits(&self, peer: IpAddr, now: Instant) -> bool {
         self.permissions.get(&peer).is_some_and(|expires| now < *expires)
     }
 
@@ -47,7 +47,7 @@ impl Allocation {
         self.channels.get(&number).filter(|channel| now < channel.1).map(|channel| channel.0)
     }
 
-    fn channel_to(&self, peer: SocketAddr, now: Instant) -> Option<u16> {
+    pub(crate) fn channel_to(&self, peer: SocketAddr, now: Instant) -> Option<u16> {
         let mut bound = self.channels.iter().filter(|(_, channel)| channel.0 == peer && now < channel.1);
         bound.next().map(|(number, _)| *number)
     }
@@ -328,21 +328,27 @@ impl Model {
 
     /// Permissions and channels: surely, and at most.
     pub(crate) fn permissions(&self, now: Instant) -> [u64; 2] {
-        self.count(now, |allocation| allocation.permissions.values().copied().collect())
+        self.count(now, |allocation| {
+            allocation.permissions.iter().map(|(peer, expires)| (*peer, *expires)).collect()
+        })
     }
 
     pub(crate) fn channels(&self, now: Instant) -> [u64; 2] {
-        self.count(now, |allocation| allocation.channels.values().map(|channel| channel.1).collect())
+        self.count(now, |allocation| {
+            allocation.channels.values().map(|(peer, expires)| (peer.ip(), *expires)).collect()
+        })
     }
 
-    fn count(&self, now: Instant, ends: impl Fn(&Allocation) -> Vec<Instant>) -> [u64; 2] {
+    /// What leads to a peer goes with the relay of the peer's family, if not before.
+    fn count(&self, now: Instant, ends: impl Fn(&Allocation) -> Vec<(IpAddr, Instant)>) -> [u64; 2] {
         let mut counts = [0; 2];
         for actor in &self.actors {
             let State::Live(allocation) = &actor.state else { continue };
             let ends = ends(allocation);
-            if now < allocation.expires() {
-                counts[0] += ends.iter().filter(|expires| now < **expires).count() as u64;
-            }
+            let lives = |(peer, expires): &&(IpAddr, Instant)| {
+                now < *expires && allocation.relay(Family::of(*peer), now).is_some()
+            };
+            counts[0] += ends.iter().filter(lives).count() as u64;
             counts[1] += ends.len() as u64;
         }
         counts

@@ -338,12 +338,14 @@ impl World {
     }
 
     pub(crate) fn expire(&mut self) {
-        for shard in 0..self.engines.len() {
-            self.engines[shard].expire(self.now, &mut self.output);
-            self.settle(shard, Route::Nothing, &[]);
-            let next = self.engines[shard].next_timeout();
-            assert!(next.is_none_or(|next| next > self.now.instant), "it would be woken for ever");
-        }
+        (0..self.engines.len()).for_each(|shard| self.expire_shard(shard));
+    }
+
+    pub(crate) fn expire_shard(&mut self, shard: usize) {
+        self.engines[shard].expire(self.now, &mut self.output);
+        self.settle(shard, Route::Nothing, &[]);
+        let next = self.engines[shard].next_timeout();
+        assert!(next.is_none_or(|next| next > self.now.instant), "it would be woken for ever");
     }
 
     /// Somebody sets the wall clock.
