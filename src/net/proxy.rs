@@ -97,11 +97,12 @@ async fn line(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
 }
 
 fn text(line: &[u8]) -> io::Result<Origin> {
-    let header = v1::Header::try_from(line).map_err(|_| malformed())?;
-    // The header ends at its first \r\n, and the line at its first \n.
-    if header.header.len() != line.len() {
+    // It ends at its first \n and its first \r\n, which `ppp` does not ask of UNKNOWN.
+    let inner = line.strip_suffix(b"\r\n").ok_or_else(malformed)?;
+    if inner.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
         return Err(malformed());
     }
+    let header = v1::Header::try_from(line).map_err(|_| malformed())?;
     Ok(match header.addresses {
         v1::Addresses::Unknown => Origin::Balancer,
         v1::Addresses::Tcp4(ip) => Origin::Client {

@@ -105,12 +105,13 @@ fn crc32c_is_that_of_the_rfc() {
 #[tokio::test]
 async fn what_is_no_header_is_refused() {
     let long = [b"PROXY UNKNOWN ".as_slice(), &[b'x'; 200], b"\r\n"].concat();
-    let bad: [&[u8]; 14] = [
+    let bad: [&[u8]; 15] = [
         b"",
         b"P",
         b"PROXY",
         b"PROXY TCP4 192.0.2.7 203.0.113.1 12345\r\n",
         b"PROXY TCP4 192.0.2.7 203.0.113.1 12345 3478\n",
+        b"PROXY UNKNOWN \n",
         b"PROXY TCP4 192.0.2.7 203.0.113.1 12345 99999\r\n",
         b"PROXY TCP4 192.0.2.7 203.0.113.1 -1 3478\r\n",
         b"PROXY TCP4 2001:db8::7 203.0.113.1 1 1\r\n",

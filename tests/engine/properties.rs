@@ -30,7 +30,7 @@ proptest! {
 proptest! {
     #![proptest_config(config(150))]
 
-    // C-009 C-012
+    // C-005 C-007 C-010 C-012 C-013 C-014 C-018 C-022
     #[test]
     fn tcp_relays_agree_with_their_model(flags: u8, steps in prop::collection::vec(any::<Step>(), 0..300)) {
         let mut input = vec![flags];

@@ -61,6 +61,8 @@ pub(crate) struct Setup {
     pub(crate) enumerable: bool,
     /// Of all; 0 is no limit.
     pub(crate) bits_per_second: u64,
+    /// In place of [`Switches`].
+    pub(crate) strangers: Option<Arc<dyn Throttle>>,
     pub(crate) settings: Settings,
 }
 
@@ -76,6 +78,7 @@ impl Default for Setup {
             in_all: 0,
             enumerable: false,
             bits_per_second: 0,
+            strangers: None,
             settings: Settings {
                 realm: REALM.into(),
                 max_lifetime: 3600,
@@ -191,7 +194,7 @@ impl World {
                 users: users.clone(),
                 peers: Arc::new(Policy),
                 quota: quota.clone(),
-                throttle: throttle.clone(),
+                throttle: setup.strangers.clone().unwrap_or_else(|| throttle.clone()),
                 bandwidth: bandwidth.clone(),
                 random: Box::new(SplitMix(setup.seed ^ u64::from(shard) << 32)),
                 pool: pool.clone(),
