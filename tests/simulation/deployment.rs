@@ -619,7 +619,7 @@ impl Deployment {
     pub(crate) fn path_from(&self, from: SocketAddr) -> ClientPath {
         let server = addr(if from.is_ipv4() { SERVER_V4 } else { SERVER_V6 });
         let (client, server) = (ClientAddr::new(from), ServerAddr::new(server));
-        ClientPath { link: Link(0), five_tuple: FiveTuple { client, server, transport: Transport::Udp } }
+        ClientPath::new(Link(0), FiveTuple { client, server, transport: Transport::Udp })
     }
 
     /// The server stops: it ends what there is.
