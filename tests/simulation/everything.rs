@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
+use floe::relay::AlternateServer;
+
 use crate::attackers::{Budget, forger, impostor, permission_spammer, port_scanner, reflector, replayer};
 use crate::caller::Wish;
 use crate::deployment::Deployment;
@@ -70,7 +72,8 @@ fn lasting(seed: u64, length: Duration) -> Deployment {
     setup.strangers = chance(&mut dice, 3_000).then(|| Budget::new(20) as _);
     setup.settings.compat_permission_lifetime = chance(&mut dice, 5_000);
     if chance(&mut dice, 3_000) {
-        setup.settings.alternate_servers = vec![addr("198.51.100.9:3478"), addr("[2001:db8::9]:3478")];
+        let other = |text| AlternateServer { address: addr(text), domain: None };
+        setup.settings.alternate_servers = ["198.51.100.9:3478", "[2001:db8::9]:3478"].map(other).into();
     }
     let mut deployment = Deployment::new(setup);
     deployment.weather = [CLEAR, ROUGH, ROUGH, STORM][dice.below(4)];
