@@ -24,7 +24,7 @@ use crate::net::{self, CertificateError, CertificateFiles, Certificates, Listene
 use crate::policy::{Ledger, OwnAddresses, PeerFilter, SharedBandwidth, SourceThrottle};
 use crate::relay::counters::Counter;
 use crate::relay::ports::RelayPool;
-use crate::relay::world::Bandwidth;
+use crate::relay::world::{Bandwidth, Random};
 use crate::relay::{AlternateServer, Family, Settings, Transport, UnixTime};
 use steering::{Steering, drain};
 
@@ -151,7 +151,7 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
             bits_per_second_per_allocation: config.limits.bits_per_second_per_allocation,
             alternate_servers: config.relay.alternate_servers.iter().map(alternate_server).collect(),
             nonce_keys: auth::nonce_keys(config.auth.nonce_secret.expose(), &secrets, &mut random),
-            ticket_keys: Vec::new(),
+            ticket_key: config.relay.mobility.then(|| ticket_key(&mut random)),
             tcp_relay: config.relay.tcp,
             data_connections_per_user: config.limits.data_connections_per_user,
             shards: 1,
@@ -363,6 +363,13 @@ fn secrets(config: &Config) -> (Vec<Secret>, bool) {
         Secret::new(name, entry.secret.expose())
     });
     (named.collect(), false)
+}
+
+/// No allocation outlives the process, and so no ticket.
+fn ticket_key(random: &mut OsRandom) -> [u8; 32] {
+    let mut key = [0; 32];
+    random.fill(&mut key);
+    key
 }
 
 /// The limit for time-limited credentials is one for `auth.users` too where it is

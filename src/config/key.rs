@@ -93,6 +93,7 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("relay.external-addresses", Kind::List, IPS),
     Key::new("relay.ports", Kind::Text, "first and last port, as \"49152-65535\""),
     Key::new("relay.tcp", Kind::Switch, SWITCH),
+    Key::new("relay.mobility", Kind::Switch, SWITCH),
     Key::new("relay.legacy-channels", Kind::Switch, SWITCH),
     Key::new("relay.compat-permission-lifetime", Kind::Switch, SWITCH),
     Key::new("relay.max-lifetime", Kind::Number, "a whole number of seconds, 600 or more"),

@@ -27,8 +27,8 @@ fn a_misspelt_key_is_named_with_its_line_and_the_nearest_one() {
         "floe.toml:1: quic: unknown section; `floe config show` lists them all"
     );
     assert_eq!(
-        problems("relay.mobility = true"),
-        "floe.toml:1: relay.mobility: unknown key; `floe config show` lists them all"
+        problems("relay.multiplex-peer = true"),
+        "floe.toml:1: relay.multiplex-peer: unknown key; `floe config show` lists them all"
     );
 }
 

@@ -149,6 +149,8 @@ pub struct Relay {
     pub ports: PortRange,
     /// TCP allocations (RFC 6062).
     pub tcp: bool,
+    /// Mobility (RFC 8016).
+    pub mobility: bool,
     /// Channel numbers up to 0x7FFF (RFC 5766).
     pub legacy_channels: bool,
     /// A live channel keeps its permission alive.
@@ -167,6 +169,7 @@ impl Default for Relay {
             external_addresses: Vec::new(),
             ports: PortRange { first: 49152, last: 65535 },
             tcp: false,
+            mobility: false,
             legacy_channels: false,
             compat_permission_lifetime: true,
             max_lifetime: 3600,

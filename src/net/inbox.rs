@@ -58,6 +58,9 @@ fn read_batch(
             Crossing::FromClient(link, five_tuple) => {
                 shard.passed(now, ClientPath { link, five_tuple, via: Some(writer) }, at, bytes)
             }
+            Crossing::Returned(link, five_tuple) => {
+                shard.returned(now, writer, ClientPath::new(link, five_tuple), at, bytes)
+            }
             Crossing::Owned(client) => shard.owned_elsewhere(now, client, writer, true),
             Crossing::Disowned(client) => shard.owned_elsewhere(now, client, writer, false),
         };

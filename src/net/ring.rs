@@ -39,6 +39,8 @@ pub(super) enum Crossing {
     /// A datagram of a client whose allocation is there: whole, from the listener
     /// of this number.
     FromClient(Link, FiveTuple),
+    /// The same on its way back: the allocation is not there.
+    Returned(Link, FiveTuple),
     /// The writer has this client's allocation.
     Owned(FiveTuple),
     /// It has none.
@@ -58,6 +60,7 @@ const RELAYED: u8 = 0;
 const FROM_CLIENT: u8 = 1;
 const OWNED: u8 = 2;
 const DISOWNED: u8 = 3;
+const RETURNED: u8 = 4;
 
 impl Crossing {
     fn header(self, length: u32) -> [u8; HEADER] {
@@ -65,6 +68,7 @@ impl Crossing {
         let (link, addresses, transport, kind) = match self {
             Self::Relayed { to, from } => (Link(0), [to.socket(), from.socket()], Transport::Udp, RELAYED),
             Self::FromClient(link, client) => (link, ends(client), client.transport, FROM_CLIENT),
+            Self::Returned(link, client) => (link, ends(client), client.transport, RETURNED),
             Self::Owned(client) => (Link(0), ends(client), client.transport, OWNED),
             Self::Disowned(client) => (Link(0), ends(client), client.transport, DISOWNED),
         };
@@ -87,6 +91,7 @@ impl Crossing {
         };
         match kind {
             FROM_CLIENT => Self::FromClient(Link(number(&header[4..8])), client),
+            RETURNED => Self::Returned(Link(number(&header[4..8])), client),
             OWNED => Self::Owned(client),
             DISOWNED => Self::Disowned(client),
             _ => Self::Relayed { to: RelayAddr::new(first), from: PeerAddr::new(second) },
@@ -187,6 +192,7 @@ mod tests {
             relayed("192.0.2.1:49152", "192.0.2.2:65535"),
             relayed("[2001:db8::1]:1", "[::1]:2"),
             Crossing::FromClient(Link(70_000), client("192.0.2.1:1", "192.0.2.2:2", Transport::Udp)),
+            Crossing::Returned(Link(7), client("[::1]:1", "[::2]:2", Transport::Udp)),
             Crossing::Owned(client("[fe80::1%7]:1", "[fe80::2%7]:3478", Transport::Udp)),
             Crossing::Disowned(client("192.0.2.1:1", "192.0.2.2:2", Transport::Tls)),
         ];

@@ -87,7 +87,7 @@ fn plan(addresses: &[&str]) -> Plan {
             classic: false,
             nat_discovery: Vec::new(),
             nonce_keys: vec![[1; 32]],
-            ticket_keys: Vec::new(),
+            ticket_key: None,
             tcp_relay: false,
             data_connections_per_user: 0,
             shards: 1,

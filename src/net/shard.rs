@@ -156,6 +156,20 @@ impl Shard {
         self.note(packet, route)
     }
 
+    /// A client's datagram that was passed on in vain; otherwise like
+    /// [`Shard::client`].
+    pub(super) fn returned(
+        &mut self,
+        now: Now,
+        by: ShardId,
+        from: ClientPath,
+        packet: usize,
+        bytes: &mut [u8],
+    ) -> bool {
+        let route = self.engine.returned_datagram(now, by, from, bytes, &mut self.work.out);
+        self.note(packet, route)
+    }
+
     /// The word of another shard on whose a client is. Never any effects.
     pub(super) fn owned_elsewhere(&mut self, now: Now, client: FiveTuple, by: ShardId, owned: bool) -> bool {
         self.engine.owned_elsewhere(now, client, by, owned);
@@ -388,6 +402,10 @@ impl Shard {
                     let what = Crossing::FromClient(from.link, from.five_tuple);
                     push(&mut self.neighbours, *shard, what, packet(*index), counters);
                 }
+                Route::Returned { shard, from } => {
+                    let what = Crossing::Returned(from.link, from.five_tuple);
+                    push(&mut self.neighbours, *shard, what, packet(*index), counters);
+                }
                 Route::Nothing | Route::Drop(_) => {}
             }
         }
@@ -518,7 +536,11 @@ fn datagram<'a, 'p: 'a>(
         Route::ToPeer { peer, payload, .. } => {
             Datagram { to: peer.socket(), from: None, parts: [&packet(*index)[payload.clone()], &[], &[]] }
         }
-        Route::ToShard { .. } | Route::ToOwner { .. } | Route::Nothing | Route::Drop(_) => return None,
+        Route::ToShard { .. }
+        | Route::ToOwner { .. }
+        | Route::Returned { .. }
+        | Route::Nothing
+        | Route::Drop(_) => return None,
     })
 }
 

@@ -395,7 +395,7 @@ impl Wishes {
         // RFC 8016 §3.1.2
         let mobile = match message.get(AttributeType::MOBILITY_TICKET) {
             None => false,
-            Some(_) if settings.ticket_keys.is_empty() => return Err(ErrorCode::MOBILITY_FORBIDDEN),
+            Some(_) if settings.ticket_key.is_none() => return Err(ErrorCode::MOBILITY_FORBIDDEN),
             Some([]) => true,
             Some(_) => return Err(ErrorCode::BAD_REQUEST),
         };

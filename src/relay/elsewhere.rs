@@ -69,16 +69,32 @@ impl Engine {
     /// `from` is the way it came in there, with that shard in [`ClientPath::via`].
     pub fn passed_datagram(&mut self, now: Now, from: ClientPath, packet: &[u8], out: &mut Output) -> Route {
         let was_ours = self.table.find_live(from.five_tuple, now.instant).is_some();
-        // Everything else is to be tried again where it came in.
-        if !was_ours && !self.is_ticket_for_here(packet) {
-            out.effects.push(Effect::Departed(from));
-            return self.drop_packet(DropReason::NotOurs);
+        // What begins anew begins where it came in.
+        if let Some(via) = from.via
+            && !was_ours
+            && !self.is_ticket_for_here(packet)
+        {
+            return Route::Returned { shard: via, from };
         }
         let route = self.client_datagram(now, from, packet, out);
         if !was_ours && self.table.find(from.five_tuple).is_none() {
             out.effects.push(Effect::Departed(from));
         }
         route
+    }
+
+    /// A datagram that this engine passed on and got back ([`Route::Returned`]) from
+    /// `shard`, by the way it came in here.
+    pub fn returned_datagram(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        from: ClientPath,
+        packet: &[u8],
+        out: &mut Output,
+    ) -> Route {
+        self.owned_elsewhere(now, from.five_tuple, shard, false);
+        self.client_datagram(now, from, packet, out)
     }
 
     fn is_ticket_for_here(&self, packet: &[u8]) -> bool {

@@ -55,9 +55,8 @@ pub struct Settings {
     pub nat_discovery: Vec<NatDiscovery>,
     /// Nonce keys: the first signs, all are accepted; at least one.
     pub nonce_keys: Vec<[u8; 32]>,
-    /// Keys of mobility tickets (RFC 8016): the first seals, all open. Without one
-    /// mobility is forbidden.
-    pub ticket_keys: Vec<[u8; 32]>,
+    /// Key of mobility tickets (RFC 8016); without one mobility is forbidden.
+    pub ticket_key: Option<[u8; 32]>,
     /// TCP allocations (RFC 6062).
     pub tcp_relay: bool,
     /// Data connections of one user, over all its TCP allocations; 0 is no limit.
@@ -137,7 +136,7 @@ impl Engine {
         );
         Self {
             shard,
-            tickets: Tickets::new(&settings.ticket_keys),
+            tickets: Tickets::new(settings.ticket_key.as_ref()),
             elsewhere: Elsewhere::new(hash.clone()),
             settings,
             world,

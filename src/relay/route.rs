@@ -129,6 +129,15 @@ pub enum Route {
         /// The way it came in here.
         from: ClientPath,
     },
+    /// The whole packet, back to the shard that has passed it on and is given it as
+    /// [`Engine::returned_datagram`](super::Engine::returned_datagram): this client
+    /// has no allocation here any more.
+    Returned {
+        /// Where it came in.
+        shard: ShardId,
+        /// By which way.
+        from: ClientPath,
+    },
     /// Dropped and counted.
     Drop(DropReason),
 }
@@ -453,9 +462,6 @@ drop_reasons! {
     /// For a client whose connection is gone and that has yet to come back (RFC
     /// 8016).
     ClientAway = "client_away",
-    /// From a client that another shard takes for this one's, and is not (RFC
-    /// 8016).
-    NotOurs = "not_ours",
     /// The kernel would not take it (full buffer, no route, message size).
     SendFailed = "send_failed",
 }

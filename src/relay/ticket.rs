@@ -34,21 +34,17 @@ pub(super) struct Place {
     pub(super) index: u32,
 }
 
-/// Seals and opens tickets.
-pub(super) struct Tickets {
-    /// The first seals, all open.
-    keys: Vec<LessSafeKey>,
-}
+/// Seals and opens tickets; without a key there are none.
+pub(super) struct Tickets(Option<LessSafeKey>);
 
 impl Tickets {
-    pub(super) fn new(keys: &[[u8; 32]]) -> Self {
-        let key = |key: &[u8; 32]| UnboundKey::new(&CHACHA20_POLY1305, key).ok().map(LessSafeKey::new);
-        Self { keys: keys.iter().filter_map(key).collect() }
+    pub(super) fn new(key: Option<&[u8; 32]>) -> Self {
+        Self(key.and_then(|key| UnboundKey::new(&CHACHA20_POLY1305, key).ok()).map(LessSafeKey::new))
     }
 
-    /// Whether there are tickets at all: without a key mobility is forbidden.
-    pub(super) fn exist(&self) -> bool {
-        !self.keys.is_empty()
+    /// Whether there are tickets at all.
+    pub(super) const fn exist(&self) -> bool {
+        self.0.is_some()
     }
 
     /// The serial of a new ticket. `None` for a place that no ticket can name.
@@ -66,7 +62,7 @@ impl Tickets {
 
     /// The ticket of this serial, the same each time.
     pub(super) fn seal(&self, place: Place, serial: Serial) -> Option<Ticket> {
-        let key = self.keys.first()?;
+        let key = self.0.as_ref()?;
         let [0, index @ ..] = place.index.to_be_bytes() else { return None };
         let mut ticket = [0; LENGTH];
         let (nonce, rest) = ticket.split_at_mut(NONCE_LEN);
@@ -84,16 +80,13 @@ impl Tickets {
     /// know.
     pub(super) fn open(&self, ticket: &[u8]) -> Option<(Place, Serial)> {
         let ticket: &Ticket = ticket.try_into().ok()?;
-        let (nonce, sealed) = ticket.split_at(NONCE_LEN);
-        let serial = Serial(nonce.try_into().ok()?);
-        self.keys.iter().find_map(|key| {
-            let mut sealed: [u8; LENGTH - NONCE_LEN] = sealed.try_into().ok()?;
-            let nonce = Nonce::assume_unique_for_key(serial.0);
-            let text = key.open_in_place(nonce, Aad::empty(), &mut sealed).ok()?;
-            let [shard, high, middle, low] = *text.as_array()?;
-            let index = u32::from_be_bytes([0, high, middle, low]);
-            Some((Place { shard: ShardId(shard), index }, serial))
-        })
+        let (nonce, sealed) = ticket.split_first_chunk()?;
+        let mut sealed: [u8; LENGTH - NONCE_LEN] = sealed.try_into().ok()?;
+        let key = self.0.as_ref()?;
+        let text = key.open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::empty(), &mut sealed).ok()?;
+        let [shard, high, middle, low] = *text.as_array()?;
+        let index = u32::from_be_bytes([0, high, middle, low]);
+        Some((Place { shard: ShardId(shard), index }, Serial(*nonce)))
     }
 }
 

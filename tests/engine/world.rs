@@ -90,7 +90,7 @@ impl Default for Setup {
                 classic: false,
                 nat_discovery: Vec::new(),
                 nonce_keys: vec![[7; 32]],
-                ticket_keys: vec![[9; 32]],
+                ticket_key: Some([9; 32]),
                 tcp_relay: false,
                 data_connections_per_user: 0,
                 shards: 1,
@@ -511,6 +511,13 @@ impl World {
                 if let Route::Reply { to, .. } = &route {
                     assert_eq!(*to, from, "a response goes to who asked");
                 }
+                self.settle(other, route, packet)
+            }
+            Route::Returned { shard: other, from } => {
+                let by = ShardId(u8::try_from(shard).unwrap());
+                let (from, other) = (ClientPath { via: None, ..from }, usize::from(other.0));
+                let route =
+                    self.engines[other].returned_datagram(self.now, by, from, packet, &mut self.output);
                 self.settle(other, route, packet)
             }
             Route::Drop(reason) => Sent::Dropped(reason),

@@ -152,7 +152,7 @@ impl World {
                 classic: false,
                 nat_discovery: Vec::new(),
                 nonce_keys: vec![[7; 32]],
-                ticket_keys: Vec::new(),
+                ticket_key: None,
                 tcp_relay: true,
                 data_connections_per_user: 100,
                 shards,

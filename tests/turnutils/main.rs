@@ -172,6 +172,29 @@ fn tls() {
     }
 }
 
+// E-003 E-008
+#[test]
+fn mobility() {
+    let server = Server::start(|config| {
+        legacy_channels(config);
+        config.set("relay.mobility", true).set("listen.shards", 4);
+    });
+    // Each client moves once, with its old socket closed before or behind it. By
+    // way of a peer: a client hears nothing at its new address before it has sent
+    // something from there (RFC 8016 §3.2.2).
+    let ways = [
+        (server.udp(), &["-M", "-m", "4"][..]),
+        (server.udp(), &["-M", "-s"]),
+        (server.tcp(), &["-M", "-t", "-m", "4"]),
+    ];
+    for (address, modes) in ways {
+        let moves = server.metric("floe_allocation_moves_total", &[]);
+        relay(address, &Echo::at("127.0.0.1"), modes);
+        let moved = server.metric("floe_allocation_moves_total", &[]) - moves;
+        assert!(moved >= 1.0 || find("turnutils_uclient").is_none(), "{modes:?}: {moved} moves");
+    }
+}
+
 // B-160
 #[test]
 fn ipv6_clients() {

@@ -1,0 +1,136 @@
+//! Clients that move, and what they keep.
+
+use crate::party::{CHANNEL, Over, SHARDS, Stage, come, exchange, hear, refresh, settle, ticket};
+use crate::support::client::channel_message;
+use crate::support::{Client, Peer, Request};
+
+/// So many moves that the kernel's hash can't have kept all of them on one of
+/// four shards.
+const MOVES: u8 = 24;
+
+/// Moves a client to another one, and proves each step of it (RFC 8016 §3.2.2).
+fn step(
+    old: &mut Client,
+    new: &mut Client,
+    with: &[u8],
+    relayed: std::net::SocketAddr,
+    peer: &Peer,
+) -> Vec<u8> {
+    let next = come(new, with);
+    assert_ne!(next, with);
+    hear(old, relayed, peer, b"both are good");
+    exchange(old, relayed, peer, b"and the old one sends");
+    exchange(new, relayed, peer, b"until the new one does");
+    assert_eq!(old.call(Request::refresh(600)).code(), 437);
+    old.expect_silence(&channel_message(CHANNEL, b"left"));
+    next
+}
+
+// E-003 E-007
+#[test]
+fn udp_clients_keep_what_they_have_across_shards() {
+    let stage = Stage::new();
+    let peer = Peer::new();
+    let mut client = stage.alice(Over::Udp, 0);
+    let (relayed, mut with) = settle(&mut client, &peer);
+    for n in 1..=MOVES {
+        let mut new = stage.alice(Over::Udp, n);
+        with = step(&mut client, &mut new, &with, relayed, &peer);
+        client = new;
+    }
+    let server = &stage.server;
+    assert_eq!(server.metric("floe_allocation_moves_total", &[]), f64::from(MOVES));
+    assert!(server.metric("floe_passed_on_datagrams_total", &[]) > 0.0, "over {SHARDS} shards");
+    assert_eq!(server.metric("floe_allocations", &["transport=\"udp\""]), 1.0);
+    let log = server.log();
+    assert_eq!(log.lines().filter(|line| line.contains("\"moved\"")).count(), usize::from(MOVES), "{log}");
+    assert!(log.contains(&format!("\"from_client\":\"127.0.0.{MOVES}:")), "{log}");
+    client.call(Request::refresh(0)).ok();
+    assert_eq!(server.metric("floe_allocations", &[]), 0.0);
+    // The last 5-tuple is like any other again.
+    assert_ne!(settle(&mut client, &peer).0, relayed);
+}
+
+// E-003 E-007
+#[test]
+fn connections_keep_what_they_have_across_shards() {
+    let stage = Stage::new();
+    for over in [Over::Tcp, Over::Tls] {
+        let peer = Peer::new();
+        let mut client = stage.alice(over, 0);
+        let (relayed, mut with) = settle(&mut client, &peer);
+        for n in 1..=MOVES {
+            let mut new = stage.alice(over, n);
+            with = step(&mut client, &mut new, &with, relayed, &peer);
+            client = new;
+        }
+        client.call(Request::refresh(0)).ok();
+    }
+    assert_eq!(stage.server.metric("floe_allocation_moves_total", &[]), 2.0 * f64::from(MOVES));
+}
+
+// E-003 E-007
+#[test]
+fn clients_move_from_any_transport_to_any_other() {
+    use Over::{Tcp, Tls, Udp};
+    let stage = Stage::new();
+    let peer = Peer::new();
+    let mut client = stage.alice(Udp, 0);
+    let (relayed, mut with) = settle(&mut client, &peer);
+    let ways = [Tcp, Udp, Tls, Tcp, Tls, Udp, Udp];
+    for (n, over) in (1..).zip(ways.into_iter().cycle().take(21)) {
+        let mut new = stage.alice(over, n);
+        with = step(&mut client, &mut new, &with, relayed, &peer);
+        client = new;
+        let transport = format!("transport=\"{over:?}\"").to_lowercase();
+        assert_eq!(stage.server.metric("floe_allocations", &[&transport]), 1.0);
+        assert_eq!(stage.server.metric("floe_allocations", &[]), 1.0);
+    }
+    let mut v6 = Client::udp6(&stage.server).user(crate::support::ALICE);
+    step(&mut client, &mut v6, &with, relayed, &peer);
+}
+
+// E-007
+#[test]
+fn what_comes_right_behind_the_ticket_is_not_lost() {
+    let stage = Stage::new();
+    for over in [Over::Tcp, Over::Tls] {
+        let peer = Peer::new();
+        let mut client = stage.alice(over, 0);
+        let (relayed, mut with) = settle(&mut client, &peer);
+        for n in 0..8_u8 {
+            let mut new = stage.alice(over, n);
+            let asked = new.login().sign(refresh(&with));
+            let payload = [n; 1000];
+            // In one write, so that it is read in one, by the shard it came in at.
+            let mut bytes = asked.clone();
+            bytes.extend(channel_message(CHANNEL, &payload));
+            bytes.extend(channel_message(CHANNEL, b"next"));
+            new.send(&bytes);
+            with = ticket(&crate::support::Reply::to(&asked, new.receive()).ok());
+            peer.expect(&payload, relayed);
+            peer.expect(b"next", relayed);
+            exchange(&mut new, relayed, &peer, b"and on");
+            client = new;
+        }
+        drop(client);
+    }
+}
+
+// E-008
+#[test]
+fn a_lost_answer_is_given_again() {
+    let stage = Stage::new();
+    let peer = Peer::new();
+    let mut client = stage.alice(Over::Udp, 0);
+    let (relayed, mut with) = settle(&mut client, &peer);
+    for n in 1..=8 {
+        let mut new = stage.alice(Over::Udp, n);
+        let asked = new.login().sign(refresh(&with));
+        let first = ticket(&new.call_bytes(&asked).ok());
+        assert_eq!(ticket(&new.call_bytes(&asked).ok()), first);
+        assert_eq!(come(&mut new, &with), first, "by another transaction");
+        exchange(&mut new, relayed, &peer, b"heard");
+        with = first;
+    }
+}
