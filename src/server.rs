@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::admin::runtime_file::{self, Places, Runtime, RuntimeFile};
 use crate::admin::{self, Admin, Mint, Minted, Readiness, random_token};
-use crate::auth::{self, Directory, DirectorySettings, Secret};
+use crate::auth::{self, Directory, DirectorySettings, Revocations, Secret, Unrevoked};
 use crate::config::{self, Config, Loaded, urls};
 use crate::net::{self, CertificateError, CertificateFiles, Certificates, Listener, OsRandom, discover};
 use crate::policy::{Ledger, OwnAddresses, PeerFilter, SharedBandwidth, SourceThrottle};
@@ -99,6 +99,7 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
     let mut random = OsRandom::new().map_err(|error| system("get random bytes", &error))?;
     let (secrets, made_up) = secrets(config);
     let directory = directory(loaded, &secrets, &mut random)?;
+    let revocations = revocations(config)?;
     let certificates = certificates(config, &mut warnings)?;
     let admin = bind_admin(loaded)?;
     let admin_address = admin.as_ref().map(Admin::address);
@@ -157,7 +158,7 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
             shards: 1,
         },
         nat_discovery,
-        users: Arc::new(directory),
+        users: Arc::new(Unrevoked { users: directory, revocations: Arc::clone(&revocations) }),
         peers: Box::new(move |listeners| {
             let protected = listeners.iter().map(|(_, address)| *address).chain(admin_address).collect();
             let own = OwnAddresses { relays: own_relays, local, protected };
@@ -200,7 +201,10 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
         readiness: readiness_seen,
         token: token.clone(),
         api_keys: api_keys(config),
+        tenants: secrets.iter().map(|secret| (secret.name().to_owned(), mint(secret.clone()))).collect(),
         mint: secrets.into_iter().next().map(mint),
+        revocations: Some(Arc::new(Revoking { revocations, net: net.clone() })),
+        cors: config.admin.cors.clone(),
         urls: urls.clone(),
         page: config.admin.page,
         steering: Arc::new(Steering { net: net.clone(), readiness: readiness.clone() }),
@@ -503,8 +507,35 @@ fn api_keys(config: &Config) -> Vec<admin::ApiKey> {
     keys.map(|(entry, number)| admin::ApiKey {
         name: entry.name.clone().unwrap_or_else(|| format!("key {number}")),
         key: entry.key.expose().to_owned(),
+        terms: admin::Terms {
+            id: entry.terms.id.clone(),
+            secret: entry.terms.secret.clone(),
+            max_lifetime: entry.terms.max_lifetime,
+            quota: entry.terms.quota,
+            per_second: entry.terms.per_second,
+        },
     })
     .collect()
+}
+
+/// Those of the state directory, where there is one.
+fn revocations(config: &Config) -> Result<Arc<Revocations>, StartError> {
+    let directory = places(config.state_directory.clone()).state_directory;
+    let now = UnixTime::from_secs(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
+    Revocations::open(directory.as_deref(), now)
+        .map(Arc::new)
+        .map_err(|error| StartError::System(format!("cannot read what is revoked: {error}")))
+}
+
+struct Revoking {
+    revocations: Arc<Revocations>,
+    net: net::Handle,
+}
+
+impl admin::Revocations for Revoking {
+    fn revoke(&self, username: &str) -> Result<(), String> {
+        self.revocations.revoke(username, self.net.clock().now().unix).map_err(|error| error.to_string())
+    }
 }
 
 fn runtime(

@@ -91,7 +91,10 @@ fn serve() -> SocketAddr {
         started: UnixTime::from_secs(1_700_000_000),
         readiness: seen,
         token: String::new(),
-        api_keys: vec![ApiKey { name: "test".into(), key: KEY.into() }],
+        api_keys: vec![ApiKey { name: "test".into(), key: KEY.into(), terms: Default::default() }],
+        tenants: Default::default(),
+        revocations: None,
+        cors: Vec::new(),
         mint: Some(Box::new(|user: &str, ttl: Duration, now: UnixTime| {
             let username = format!("{}:{user}", now.secs() + ttl.as_secs());
             Ok(Minted { username, password: PASSWORD.into() })

@@ -16,6 +16,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use foldhash::quality::RandomState;
 use ring::hmac;
 
+use super::credentials::{Allowance, Terms};
 use super::server::Source;
 use super::{Shared, reply};
 
@@ -34,6 +35,25 @@ pub struct ApiKey {
     pub name: String,
     /// The secret itself, up to 512 bytes. An empty one is never right.
     pub key: String,
+    /// What it may mint.
+    pub terms: Terms,
+}
+
+/// A key that is known, and what it has used of what it may.
+pub(super) struct Key {
+    /// For logs; `token` for the run's token.
+    pub(super) name: String,
+    tag: hmac::Tag,
+    /// Signs what its holder may show instead of it.
+    signer: hmac::Key,
+    pub(super) allowance: Allowance,
+}
+
+impl Key {
+    /// Only this key makes this tag.
+    pub(super) fn sign(&self, text: &[u8]) -> hmac::Tag {
+        hmac::sign(&self.signer, text)
+    }
 }
 
 /// A token nobody guesses: 256 random bits in the URL-safe base64 alphabet.
@@ -56,7 +76,7 @@ pub(super) struct Access {
     /// Keys are compared by their HMAC under this random key, so that neither
     /// content nor length shows in the time it takes.
     comparer: hmac::Key,
-    known: Vec<(String, hmac::Tag)>,
+    known: Vec<Key>,
     wrong: Mutex<Box<[Wrong]>>,
     places: RandomState,
 }
@@ -71,10 +91,16 @@ struct Wrong {
 impl Access {
     pub(super) fn new(token: &str, keys: &[ApiKey]) -> Self {
         let comparer = hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<[u8; 32]>());
-        let known = std::iter::once(("token", token))
-            .chain(keys.iter().map(|k| (k.name.as_str(), k.key.as_str())))
-            .filter(|(_, key)| !key.is_empty() && key.len() <= MAX_KEY)
-            .map(|(name, key)| (name.to_owned(), hmac::sign(&comparer, key.as_bytes())))
+        let own = ("token", token, Terms::default());
+        let known = std::iter::once(own)
+            .chain(keys.iter().map(|k| (k.name.as_str(), k.key.as_str(), k.terms.clone())))
+            .filter(|(_, key, _)| !key.is_empty() && key.len() <= MAX_KEY)
+            .map(|(name, key, terms)| Key {
+                name: name.to_owned(),
+                tag: hmac::sign(&comparer, key.as_bytes()),
+                signer: hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()),
+                allowance: Allowance::new(terms),
+            })
             .collect();
         let wrong = Mutex::new(vec![Wrong { since: None, count: 0 }; PLACES].into());
         Self { comparer, known, wrong, places: RandomState::default() }
@@ -82,16 +108,26 @@ impl Access {
 
     /// The name of the key that was shown; `token` for the run's token.
     pub(super) fn check(&self, now: Instant, source: IpAddr, shown: Option<&str>) -> Result<&str, Refusal> {
+        self.key(now, source, shown).map(|key| key.name.as_str())
+    }
+
+    /// The key that was shown.
+    pub(super) fn key(&self, now: Instant, source: IpAddr, shown: Option<&str>) -> Result<&Key, Refusal> {
         let shown = shown.ok_or(Refusal::NoKey)?;
         let mut found = None;
         if shown.len() <= MAX_KEY {
-            for (name, tag) in &self.known {
-                if hmac::verify(&self.comparer, shown.as_bytes(), tag.as_ref()).is_ok() {
-                    found = Some(name.as_str());
+            for key in &self.known {
+                if hmac::verify(&self.comparer, shown.as_bytes(), key.tag.as_ref()).is_ok() {
+                    found = Some(key);
                 }
             }
         }
         found.ok_or_else(|| self.count_wrong(now, source))
+    }
+
+    /// The key that signed `text` with `tag`.
+    pub(super) fn signer(&self, text: &str, tag: &[u8]) -> Option<&Key> {
+        self.known.iter().find(|key| hmac::verify(&key.signer, text.as_bytes(), tag).is_ok())
     }
 
     fn count_wrong(&self, now: Instant, source: IpAddr) -> Refusal {
@@ -139,7 +175,8 @@ mod tests {
     use super::*;
 
     fn access() -> Access {
-        let key = |name: &str, key: &str| ApiKey { name: name.into(), key: key.into() };
+        let key =
+            |name: &str, key: &str| ApiKey { name: name.into(), key: key.into(), terms: Terms::default() };
         Access::new("the-token", &[key("janus", "first"), key("unset", ""), key("web", "second")])
     }
 

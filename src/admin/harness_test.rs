@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::server::Limits;
-use super::{Admin, ApiKey, Minted, Readiness, State, Steering};
+use super::{Admin, ApiKey, Minted, Readiness, State, Steering, Terms};
 use crate::relay::counters::Counters;
 use crate::relay::ports::RelayPool;
 use crate::relay::{
@@ -49,11 +49,14 @@ pub(super) fn state() -> (State, watch::Sender<Readiness>) {
         started: UnixTime::from_millis(1_756_200_000_500),
         readiness: seen,
         token: "run-token".into(),
-        api_keys: vec![ApiKey { name: "janus".into(), key: "janus-key".into() }],
+        api_keys: vec![ApiKey { name: "janus".into(), key: "janus-key".into(), terms: Terms::default() }],
         mint: Some(Box::new(|user: &str, ttl: Duration, now: UnixTime| {
             let username = format!("{}:{user}", now.secs() + ttl.as_secs());
             Ok(Minted { username, password: "cGFzc3dvcmQ=".into() })
         })),
+        tenants: Default::default(),
+        revocations: None,
+        cors: Vec::new(),
         urls: vec![
             "stun:192.0.2.1:3478".into(),
             "turn:[2001:db8::1]:3478?transport=udp".into(),

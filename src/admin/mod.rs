@@ -8,7 +8,7 @@
 //! | path | access |
 //! |---|---|
 //! | `GET /metrics`, `/livez`, `/healthz`, `/readyz` | open on the admin address |
-//! | `GET`, `POST /turn?service=turn&username=…&key=…&ttl=…` | API key or the run's token |
+//! | credentials ([`credentials`]) | API key or the run's token |
 //! | `GET /signal/{room}` (WebSocket), `/signal/{room}/events`, `…/messages` ([`events`]) | API key, the run's token, or an invitation |
 //! | `GET /`, `/page/{file}` ([`page`]) | open |
 //! | `GET /api/page`, `POST /api/page/ice`, `POST /api/page/invitation` ([`page`]) | each its own |
@@ -44,6 +44,7 @@ mod status;
 mod steering;
 mod totals;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -55,7 +56,7 @@ use axum::routing::{delete, get, post};
 use tokio::sync::{Semaphore, watch};
 
 pub use access::{ApiKey, random_token};
-pub use credentials::{DEFAULT_TTL, MAX_TTL, MAX_USERNAME, Mint, Minted};
+pub use credentials::{DEFAULT_TTL, MAX_TTL, MAX_USERNAME, Mint, Minted, Revocations, Terms};
 pub use health::Readiness;
 pub use page::{TEST_ALLOCATIONS, TEST_USER};
 pub use signal::check_signal;
@@ -97,6 +98,12 @@ pub struct State {
     pub api_keys: Vec<ApiKey>,
     /// Makes credentials; `None` without a shared secret.
     pub mint: Option<Box<dyn Mint>>,
+    /// The same by the names of the secrets, for keys that name theirs.
+    pub tenants: HashMap<String, Box<dyn Mint>>,
+    /// Takes credentials back; `None`: nothing can be.
+    pub revocations: Option<Arc<dyn Revocations>>,
+    /// Origins whose pages may ask for credentials; `*` is all.
+    pub cors: Vec<String>,
     /// `stun:`, `turn:` and `turns:` URLs, as clients reach the server.
     pub urls: Vec<String>,
     /// Sees and ends live allocations.
@@ -204,6 +211,9 @@ struct Shared {
     steering: Arc<dyn Steering>,
     access: Access,
     mint: Option<Box<dyn Mint>>,
+    tenants: HashMap<String, Box<dyn Mint>>,
+    revocations: Option<Arc<dyn Revocations>>,
+    cors: Vec<String>,
     uris: Vec<String>,
     rooms: Arc<Rooms>,
     members: Members,
@@ -237,6 +247,9 @@ impl Shared {
             steering: state.steering,
             access,
             mint: state.mint,
+            tenants: state.tenants,
+            revocations: state.revocations,
+            cors: state.cors,
             uris: credentials::in_order(uris),
             rooms: Arc::new(Rooms::new(limits.rooms)),
             members: Members::default(),
@@ -257,7 +270,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/livez", get(health::live))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
-        .route("/turn", get(credentials::turn).post(credentials::turn))
+        .merge(credentials::routes(&shared.cors))
         .merge(page)
         .nest("/api", api(&shared))
         .fallback(reply::not_found)

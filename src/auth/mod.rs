@@ -12,11 +12,13 @@
 mod directory;
 mod nonce;
 mod opaque;
+mod revocations;
 mod strength;
 mod time_limited;
 
 pub use directory::{Directory, DirectoryError, DirectorySettings, MAX_SECRETS, User};
 pub use nonce::nonce_keys;
 pub use opaque::{NotOpaque, opaque_string};
+pub use revocations::{Revocations, RevokeError, Unrevoked};
 pub use strength::{weak_password, weak_secret};
 pub use time_limited::{LAST_EXPIRY, MintError, Secret, TimeLimited, mint};

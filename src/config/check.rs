@@ -409,12 +409,38 @@ impl Check<'_> {
         } else if !admin.api_keys.is_empty() {
             self.warn("admin.api-keys", "is of no use while admin.listen is \"\" (off)");
         }
+        for (index, origin) in admin.cors.iter().enumerate() {
+            let good = origin == "*"
+                || origin.split_once("://").is_some_and(|(scheme, host)| {
+                    matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains(['/', ' '])
+                });
+            if !good {
+                let text =
+                    format!("admin.cors: {origin:?} is no origin; write https://HOST or https://HOST:PORT");
+                self.report.error(self.entry_origin("admin.cors", index), text);
+            }
+        }
         for (index, entry) in admin.api_keys.iter().enumerate() {
             let which = name_or_number(entry.name.as_deref(), "key", index);
             if admin.api_keys.iter().take(index).any(|other| other.key == entry.key) {
                 self.entry_warning("admin.api-keys", index, format!("{which} is listed twice; remove one"));
             }
             let origin = self.entry_origin("admin.api-keys", index);
+            if let Some(secret) = &entry.terms.secret {
+                let known = self.config.auth.secrets.iter().any(|s| s.name.as_ref() == Some(secret));
+                if !known {
+                    let text = format!(
+                        "admin.api-keys: {which} mints with {secret}, but auth.secrets has none of this name"
+                    );
+                    self.report.error(origin.clone(), text);
+                }
+            }
+            if entry.terms.max_lifetime == 0 {
+                self.report.error(
+                    origin.clone(),
+                    format!("admin.api-keys: {which} has max-lifetime 0; write seconds"),
+                );
+            }
             if entry.key.expose().len() > MAX_API_KEY {
                 self.report
                     .error(origin, format!("admin.api-keys: {which} has more than {MAX_API_KEY} bytes"));

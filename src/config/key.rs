@@ -131,7 +131,8 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("admin.listen", Kind::Text, "an address with a port, as \"127.0.0.1:8080\", or \"\" for off"),
     Key::new("admin.api-keys", Kind::List, "a list of keys, each as \"…\" or { name = \"…\", key = \"…\" }")
         .secret()
-        .fields(&["name", "key"]),
+        .fields(&["name", "key", "id", "secret", "max-lifetime", "quota", "per-second"]),
+    Key::new("admin.cors", Kind::List, "a list of origins, as [\"https://app.example.org\"], or [\"*\"]"),
     Key::new("admin.page", Kind::Switch, SWITCH),
     Key::new("log.level", Kind::Text, LEVEL),
     Key::new("log.format", Kind::Text, "\"auto\", \"text\" or \"json\""),

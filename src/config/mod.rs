@@ -23,8 +23,8 @@ pub use alternate::AlternateServer;
 pub use layer::{FILE_VARIABLE, Flag, Sources};
 pub use load::{Effective, Loaded, load, load_text};
 pub use model::{
-    Admin, ApiKey, Auth, CertificatePair, Config, Limits, Listen, Log, LogFormat, Peers, PortRange, Relay,
-    SharedSecret, Tls,
+    Admin, ApiKey, Auth, CertificatePair, Config, KeyTerms, Limits, Listen, Log, LogFormat, Peers, PortRange,
+    Relay, SharedSecret, Tls,
 };
 pub use problem::{Invalid, Origin, Problem, Severity};
 pub use secret::Secret;

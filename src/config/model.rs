@@ -355,17 +355,24 @@ pub struct Admin {
     pub listen: Option<SocketAddr>,
     /// Who may ask it for credentials.
     pub api_keys: Vec<ApiKey>,
+    /// Origins whose pages may ask for credentials; `*` is all.
+    pub cors: Vec<String>,
     /// The web page and its signaling rooms.
     pub page: bool,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))), api_keys: Vec::new(), page: true }
+        Self {
+            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+            api_keys: Vec::new(),
+            cors: Vec::new(),
+            page: true,
+        }
     }
 }
 
-/// One of `admin.api-keys`: `"…"` or `{ name = "…", key = "…" }`.
+/// One of `admin.api-keys`: `"…"` or `{ name = "…", key = "…", … }`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(from = "KeyEntry", into = "KeyEntry")]
 pub struct ApiKey {
@@ -373,6 +380,32 @@ pub struct ApiKey {
     pub name: Option<String>,
     /// What the caller presents.
     pub key: Secret,
+    /// What it may ask for.
+    pub terms: KeyTerms,
+}
+
+/// What one of `admin.api-keys` may ask for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct KeyTerms {
+    /// The only account or key id in paths that it may use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Name of the secret of `auth.secrets` that it mints with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// Most seconds that its credentials are good for.
+    pub max_lifetime: u64,
+    /// Most of its credentials that are good at once.
+    pub quota: u32,
+    /// Most credentials a second.
+    pub per_second: u32,
+}
+
+impl Default for KeyTerms {
+    fn default() -> Self {
+        Self { id: None, secret: None, max_lifetime: 86_400, quota: 0, per_second: 100 }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -383,26 +416,28 @@ enum KeyEntry {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct NamedKey {
-    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     key: Secret,
+    #[serde(flatten)]
+    terms: KeyTerms,
 }
 
 impl From<KeyEntry> for ApiKey {
     fn from(entry: KeyEntry) -> Self {
         match entry {
-            KeyEntry::Plain(key) => Self { name: None, key },
-            KeyEntry::Named(NamedKey { name, key }) => Self { name: Some(name), key },
+            KeyEntry::Plain(key) => Self { name: None, key, terms: KeyTerms::default() },
+            KeyEntry::Named(NamedKey { name, key, terms }) => Self { name, key, terms },
         }
     }
 }
 
 impl From<ApiKey> for KeyEntry {
-    fn from(ApiKey { name, key }: ApiKey) -> Self {
+    fn from(ApiKey { name, key, terms }: ApiKey) -> Self {
         match name {
-            None => Self::Plain(key),
-            Some(name) => Self::Named(NamedKey { name, key }),
+            None if terms == KeyTerms::default() => Self::Plain(key),
+            name => Self::Named(NamedKey { name, key, terms }),
         }
     }
 }

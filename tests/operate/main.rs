@@ -7,7 +7,17 @@
 mod support;
 
 mod commands;
+mod credentials;
 mod grafana;
 mod manual;
 mod service_manager;
 mod signals;
+
+use base64::Engine as _;
+use ring::hmac;
+
+/// base64(HMAC-SHA1(secret, name))
+fn rest_password(secret: &str, name: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.as_bytes());
+    base64::engine::general_purpose::STANDARD.encode(hmac::sign(&key, name.as_bytes()))
+}

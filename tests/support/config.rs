@@ -57,6 +57,11 @@ impl Config {
         self
     }
 
+    /// Where the server's state will be; it is there already.
+    pub fn state_directory(&self) -> &std::path::Path {
+        std::path::Path::new(self.0["state-directory"].as_str().expect("a path"))
+    }
+
     /// Time-limited credentials by [`SECRET`] instead of static users.
     pub fn secret_only(&mut self) -> &mut Self {
         self.set("auth.users", toml::Table::new()).set("auth.secrets", vec![SECRET])

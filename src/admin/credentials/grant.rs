@@ -1,0 +1,120 @@
+//! From a key and a wish to credentials, whatever shape they then take.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::allowance::UsedUp;
+use super::{DEFAULT_TTL, MAX_USERNAME, Mint, Minted};
+use crate::admin::access::Key;
+use crate::admin::{Readiness, Shared, reply};
+use crate::relay::UnixTime;
+
+/// For whom, and for how long.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Wish {
+    /// Empty: a random name.
+    pub(super) user: String,
+    /// Seconds, 1 or more.
+    pub(super) ttl: Option<u64>,
+}
+
+/// Credentials, and for how long they are good.
+pub(super) struct Granted {
+    pub(super) username: String,
+    pub(super) password: String,
+    pub(super) ttl: u64,
+    /// Unix seconds.
+    pub(super) made: u64,
+}
+
+/// The answer that says why not; boxed, since it is large.
+pub(super) struct Refused(pub(super) Box<Response>);
+
+impl From<Response> for Refused {
+    fn from(answer: Response) -> Self {
+        Self(Box::new(answer))
+    }
+}
+
+/// A refusal in words.
+pub(super) fn refused(status: StatusCode, text: &str) -> Refused {
+    reply::error(status, text).into()
+}
+
+/// Who shows this key; else the answer that says why not.
+pub(super) fn access<'a>(
+    shared: &'a Shared,
+    source: IpAddr,
+    shown: Option<&str>,
+) -> Result<&'a Key, Refused> {
+    shared.access.key(Instant::now(), source, shown).map_err(|why| reply::refused(why).into())
+}
+
+/// Refuses a key that may use another id only.
+pub(super) fn same_id(key: &Key, id: &str) -> Result<(), Refused> {
+    match &key.allowance.terms().id {
+        Some(own) if own != id => Err(refused(StatusCode::FORBIDDEN, "this key is not for this id")),
+        _ => Ok(()),
+    }
+}
+
+/// The secret that `key` mints with.
+pub(super) fn mint<'a>(shared: &'a Shared, key: &Key) -> Result<&'a dyn Mint, Refused> {
+    let mint = match &key.allowance.terms().secret {
+        Some(tenant) => shared.tenants.get(tenant),
+        None => shared.mint.as_ref(),
+    };
+    mint.map(|mint| &**mint).ok_or_else(|| {
+        refused(
+            StatusCode::NOT_IMPLEMENTED,
+            "no shared secret is configured (auth.secrets), so no time-limited credentials can be made",
+        )
+    })
+}
+
+/// Seconds since 1970-01-01 UTC.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Credentials within the key's terms.
+pub(super) fn grant(shared: &Shared, key: &Key, wish: &Wish) -> Result<Granted, Refused> {
+    let mint = mint(shared, key)?;
+    if *shared.sources.readiness.borrow() == Readiness::Draining {
+        return Err(refused(StatusCode::SERVICE_UNAVAILABLE, "draining: no new allocations are made here"));
+    }
+    let user = checked(&wish.user)?;
+    let ttl = wish.ttl.unwrap_or(DEFAULT_TTL).min(key.allowance.terms().max_lifetime);
+    let made = now();
+    let minted = mint.mint(&user, Duration::from_secs(ttl), UnixTime::from_secs(made));
+    let Minted { username, password } = minted.map_err(|text| refused(StatusCode::BAD_REQUEST, &text))?;
+    key.allowance.take(Instant::now(), made, made + ttl).map_err(used_up)?;
+    tracing::debug!(key = key.name, ttl, "credentials minted");
+    Ok(Granted { username, password, ttl, made })
+}
+
+fn checked(user: &str) -> Result<String, Refused> {
+    let wrong = |text| Err(refused(StatusCode::BAD_REQUEST, text));
+    if user.is_empty() {
+        return Ok(format!("{:016x}", rand::random::<u64>()));
+    }
+    if user.len() > MAX_USERNAME {
+        return wrong("username is longer than 256 bytes");
+    }
+    if user.chars().any(|c| c.is_control() || c == char::REPLACEMENT_CHARACTER) {
+        return wrong("username has a control character, or is not UTF-8");
+    }
+    Ok(user.to_owned())
+}
+
+fn used_up(used: UsedUp) -> Refused {
+    let (seconds, text) = match used {
+        UsedUp::Rate => (1, "this key asks too often"),
+        UsedUp::Quota(seconds) => (seconds, "as many credentials of this key are good as it may have"),
+    };
+    let after = [(header::RETRY_AFTER, seconds.to_string())];
+    (after, reply::error(StatusCode::TOO_MANY_REQUESTS, text)).into_response().into()
+}

@@ -1,0 +1,57 @@
+//! draft-uberti-behave-turn-rest-00, which Janus and many servers ask with:
+//! `GET` or `POST /turn?service=turn&username=alice&key=…&ttl=3600` answers
+//! `{"username", "password", "ttl", "uris"}`. Parameters may stand in the query
+//! or in a form body; Janus sends both, and the key as `api` and `key`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Extension, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::grant::{Granted, Refused, access, grant, refused};
+use super::parameters::Parameters;
+use crate::admin::Shared;
+use crate::admin::server::Source;
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    username: String,
+    password: String,
+    ttl: u64,
+    uris: &'a [String],
+}
+
+pub(in crate::admin) async fn turn(
+    State(shared): State<Arc<Shared>>,
+    Extension(Source(source)): Extension<Source>,
+    request: Request,
+) -> Response {
+    let granted = async {
+        let (head, parameters) = Parameters::of(&shared, request).await?;
+        let key = parameters.key(&head);
+        let key = access(&shared, source, key.as_deref())?;
+        if parameters.text("service") != Some("turn") {
+            return Err(refused(StatusCode::BAD_REQUEST, "service must be \"turn\""));
+        }
+        grant(&shared, key, &parameters.wish()?)
+    };
+    match granted.await {
+        Ok(Granted { username, password, ttl, .. }) => {
+            Json(Answer { username, password, ttl, uris: &shared.uris }).into_response()
+        }
+        Err(Refused(refusal)) => *refusal,
+    }
+}
+
+/// URIs with an IPv6 literal last: Janus splits at `:` and reads the first.
+pub(in crate::admin) fn in_order(mut uris: Vec<String>) -> Vec<String> {
+    uris.sort_by_key(|uri| uri.contains('['));
+    uris
+}
+
+#[cfg(test)]
+#[path = "turn_rest_test.rs"]
+mod tests;
