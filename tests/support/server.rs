@@ -1,5 +1,6 @@
 //! A floe process that belongs to one test.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -41,8 +42,13 @@ impl Server {
     /// Starts a server and waits until it is ready; `change` may change its
     /// configuration first.
     pub fn start(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_in(&[], change)
+    }
+
+    /// The same with these variables in its environment.
+    pub fn start_in(environment: &[(&str, &OsStr)], change: impl FnOnce(&mut Config)) -> Self {
         let directory = new_directory();
-        let mut child = serve(&directory, change);
+        let mut child = serve(&directory, environment, change);
         let runtime = wait_for_runtime(&mut child, &directory);
         let server = Self { child, directory, runtime };
         server.wait_until("it is ready", || server.get("/readyz").0 == 200);
@@ -53,7 +59,7 @@ impl Server {
     /// what it said.
     pub fn refused(change: impl FnOnce(&mut Config)) -> (Option<i32>, String) {
         let directory = new_directory();
-        let mut child = serve(&directory, change);
+        let mut child = serve(&directory, &[], change);
         let status = wait(&mut child).expect("a server that should not have started");
         let log = read_log(&directory);
         let _ = fs::remove_dir_all(&directory);
@@ -211,7 +217,7 @@ impl Drop for Server {
 }
 
 /// Executes `floe serve` with a configuration of its own.
-fn serve(directory: &Path, change: impl FnOnce(&mut Config)) -> Child {
+fn serve(directory: &Path, environment: &[(&str, &OsStr)], change: impl FnOnce(&mut Config)) -> Child {
     let mut config = Config::new(directory.to_str().expect("UTF-8"));
     change(&mut config);
     let file = directory.join("floe.toml");
@@ -219,6 +225,7 @@ fn serve(directory: &Path, change: impl FnOnce(&mut Config)) -> Child {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("for nobody else to read");
     let log = fs::File::create(directory.join("log")).expect("a log file");
     floe()
+        .envs(environment.iter().copied())
         .args(["serve", "--config"])
         .arg(&file)
         .stdin(Stdio::null())

@@ -1,0 +1,91 @@
+//! A server whose time can be waited for, or moved on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::support::{Config, Server, server::new_directory, skip};
+
+/// How time goes by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Time {
+    /// By waiting.
+    Real,
+    /// The server's clocks are moved on.
+    Moved,
+    /// The server's wall clock alone is moved, either way.
+    WallClock,
+}
+
+/// A server and its time.
+pub(crate) struct Timed {
+    pub(crate) server: Server,
+    /// What libfaketime reads; `None` in real time.
+    hand: Option<PathBuf>,
+    start: Instant,
+}
+
+impl Timed {
+    /// Starts a server. `None`, and said so, where its clock can't be moved.
+    pub(crate) fn start(time: Time, change: impl FnOnce(&mut Config)) -> Option<Self> {
+        if time == Time::Real {
+            return Some(Self { server: Server::start(change), hand: None, start: Instant::now() });
+        }
+        let Some(library) = library() else {
+            skip("faketime", "not installed (Debian: apt-get install faketime)");
+            return None;
+        };
+        let hand = new_directory().join("clock");
+        move_hand(&hand, 0);
+        let wall_clock_alone = if time == Time::WallClock { "1" } else { "0" };
+        let environment = [
+            ("LD_PRELOAD", library.as_os_str()),
+            ("FAKETIME_TIMESTAMP_FILE", hand.as_os_str()),
+            ("FAKETIME_NO_CACHE", "1".as_ref()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", wall_clock_alone.as_ref()),
+        ];
+        let server = Server::start_in(&environment, change);
+        Some(Self { server, hand: Some(hand), start: Instant::now() })
+    }
+
+    /// From here on seconds are counted.
+    pub(crate) fn begin(&mut self) {
+        self.start = Instant::now();
+    }
+
+    /// Until it is so many seconds after the beginning. What was before that may
+    /// have taken some of them, a fraction of one.
+    pub(crate) fn until(&self, seconds: u64) {
+        match &self.hand {
+            Some(hand) => move_hand(hand, seconds as i64),
+            None => sleep(Duration::from_secs(seconds).saturating_sub(self.start.elapsed())),
+        }
+    }
+
+    /// The wall clock is so many seconds ahead of the true time.
+    pub(crate) fn set_wall_clock(&self, seconds: i64) {
+        move_hand(self.hand.as_ref().expect("a clock that can be set"), seconds);
+    }
+}
+
+impl Drop for Timed {
+    fn drop(&mut self) {
+        if let Some(folder) = self.hand.as_deref().and_then(Path::parent) {
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+}
+
+/// In one step: the server looks at any time.
+fn move_hand(hand: &Path, seconds: i64) {
+    let next = hand.with_extension("next");
+    fs::write(&next, format!("{seconds:+}\n")).expect("written");
+    fs::rename(next, hand).expect("renamed");
+}
+
+/// Where Debian has it: /usr/lib/…/faketime.
+fn library() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
+    folders.map(|folder| folder.join("faketime/libfaketime.so.1")).find(|file| file.is_file())
+}
