@@ -133,11 +133,13 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
         udp: listening.chain(alternates.iter().map(alternate)).collect(),
         tcp: config.listen.tcp.iter().map(listener("listen.tcp")).collect(),
         tls: config.listen.tls.iter().map(listener("listen.tls")).collect(),
+        dtls: config.listen.dtls.iter().map(listener("listen.dtls")).collect(),
         certificates: certificates.clone(),
         balancers: config.listen.proxy_protocol_from.clone(),
         shards: config.listen.shards.into(),
         socket_buffer: config.listen.socket_buffer as usize,
         connections_per_address: config.limits.tcp_connections_per_address,
+        dtls_sessions: (config.limits.dtls_sessions_per_address, config.limits.dtls_sessions),
         // A TCP client that relays takes two: its connection and its relay.
         connections: u32::try_from(descriptors.saturating_sub(OTHER_DESCRIPTORS) / 2).unwrap_or(u32::MAX),
         pool: Arc::clone(&pool),
@@ -420,13 +422,14 @@ fn certificates(
     config: &Config,
     warnings: &mut Vec<String>,
 ) -> Result<Option<Arc<Certificates>>, StartError> {
-    if config.listen.tls.is_empty() {
+    let dtls = !config.listen.dtls.is_empty();
+    if config.listen.tls.is_empty() && !dtls {
         return Ok(None);
     }
     let pairs = config.tls.pairs().into_iter();
     let files =
         pairs.map(|pair| CertificateFiles { certificate: pair.certificate, private_key: pair.private_key });
-    let loaded = Certificates::load(files).map_err(|(index, error)| {
+    let loaded = Certificates::load(files, dtls).map_err(|(index, error)| {
         let key = match error {
             _ if index > 0 || config.tls.certificate.as_os_str().is_empty() => "tls.certificates",
             CertificateError::Certificate { .. } => "tls.certificate",
@@ -451,10 +454,17 @@ fn admissions(
         return None;
     }
     Some(Box::new(move || {
-        let net::Admissions { handshakes, handshakes_failed, refused } = net.admissions();
+        let (tcp, dtls) = (net.admissions(), net.dtls_admissions());
         let certificates = certificates.as_ref().map(|certificates| certificates.expiries());
-        let certificates = certificates.unwrap_or_default();
-        admin::Admissions { handshakes, handshakes_failed, refused, certificates }
+        let handshakes =
+            |of: net::Admissions| admin::Handshakes { done: of.handshakes, failed: of.handshakes_failed };
+        admin::Admissions {
+            tls: handshakes(tcp),
+            dtls: handshakes(dtls),
+            dtls_refused: dtls.refused,
+            refused: tcp.refused,
+            certificates: certificates.unwrap_or_default(),
+        }
     }))
 }
 

@@ -122,6 +122,7 @@ impl Totals {
             channels,
             connections,
             connections_refused,
+            dtls_sessions,
             data_connections,
             data_connections_opened,
             data_connections_refused,
@@ -216,6 +217,7 @@ impl Totals {
             "TCP connections refused or closed at a limit or deadline.",
             [(vec![], connections_refused)],
         );
+        page.gauge("floe_dtls_sessions", "DTLS sessions of clients.", [(vec![], dtls_sessions)]);
         page.gauge(
             "floe_data_connections",
             "TCP connections to peers (RFC 6062), open or being opened.",
@@ -268,11 +270,20 @@ fn server(page: &mut Page, sources: &Sources) {
 }
 
 fn tls(page: &mut Page, admissions: Admissions) {
-    let Admissions { handshakes, handshakes_failed, refused: _, certificates } = admissions;
+    let Admissions { tls, dtls, dtls_refused, refused: _, certificates } = admissions;
+    let outcomes = [
+        ("tls", "done", tls.done),
+        ("tls", "failed", tls.failed),
+        ("dtls", "done", dtls.done),
+        ("dtls", "failed", dtls.failed),
+        ("dtls", "refused", dtls_refused),
+    ];
     page.counter(
         "floe_tls_handshakes_total",
-        "TLS handshakes over TCP, and what came of them.",
-        labelled("outcome", &["done", "failed"], &[handshakes, handshakes_failed]),
+        "Handshakes of TLS over TCP and of DTLS, and what came of them; refused: too many at once.",
+        outcomes.map(|(transport, outcome, n)| {
+            (vec![("transport", transport.to_owned()), ("outcome", outcome.to_owned())], n)
+        }),
     );
     let expiry = |(file, at): (String, UnixTime)| (vec![("name", file)], at.secs());
     page.gauge(

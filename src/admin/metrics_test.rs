@@ -102,6 +102,7 @@ fn every(counters: &Counters) -> Vec<&Counter> {
         channels,
         connections,
         connections_refused,
+        dtls_sessions,
         data_connections,
         data_connections_opened,
         data_connections_refused,
@@ -113,7 +114,7 @@ fn every(counters: &Counters) -> Vec<&Counter> {
     let tables = [requests.as_slice(), successes, errors.as_flattened(), drops, opened, closed, allocations];
     flows
         .chain(tables.into_iter().flatten())
-        .chain([failed_logins, icmp, permissions, channels, connections, connections_refused])
+        .chain([failed_logins, icmp, permissions, channels, connections, connections_refused, dtls_sessions])
         .chain(kernel_drops)
         .chain(data_connections_opened)
         .chain([moves, passed_on])

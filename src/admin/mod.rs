@@ -112,18 +112,29 @@ pub struct State {
     pub page: bool,
 }
 
-/// Connections under TLS and from balancers, before a shard has them, and what
-/// TLS clients are shown.
+/// Connections under TLS and from balancers, and DTLS sessions, before a shard
+/// has them, and what their clients are shown.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Admissions {
-    /// TLS handshakes done.
-    pub handshakes: u64,
-    /// TLS handshakes that failed.
-    pub handshakes_failed: u64,
+    /// Of TLS over TCP.
+    pub tls: Handshakes,
+    /// Of DTLS.
+    pub dtls: Handshakes,
+    /// DTLS handshakes that were not begun: too many sessions or handshakes.
+    pub dtls_refused: u64,
     /// Connections closed at a limit or deadline, or for what they began with.
     pub refused: u64,
     /// Each certificate's file, and when it expires.
     pub certificates: Vec<(String, UnixTime)>,
+}
+
+/// What came of handshakes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Handshakes {
+    /// Done.
+    pub done: u64,
+    /// Failed, or given up.
+    pub failed: u64,
 }
 
 /// A bound admin address, not yet served.

@@ -43,6 +43,7 @@ struct Status {
     channels: u64,
     /// Open connections of clients.
     tcp_connections: u64,
+    dtls_sessions: u64,
     /// TCP connections with peers (RFC 6062).
     data_connections: u64,
     counts: Counts,
@@ -99,6 +100,8 @@ struct Counts {
     closed: BTreeMap<String, u64>,
     tls_handshakes: u64,
     tls_handshakes_failed: u64,
+    dtls_handshakes: u64,
+    dtls_handshakes_failed: u64,
     lost_log_lines: u64,
 }
 
@@ -170,10 +173,13 @@ impl Status {
             permissions: totals.permissions,
             channels: totals.channels,
             tcp_connections: totals.connections,
+            dtls_sessions: totals.dtls_sessions,
             data_connections: totals.data_connections,
             counts: Counts {
-                tls_handshakes: admissions.handshakes,
-                tls_handshakes_failed: admissions.handshakes_failed,
+                tls_handshakes: admissions.tls.done,
+                tls_handshakes_failed: admissions.tls.failed,
+                dtls_handshakes: admissions.dtls.done,
+                dtls_handshakes_failed: admissions.dtls.failed,
                 lost_log_lines: sources.lost_log_lines.load(Relaxed),
                 ..Counts::of(&totals)
             },
@@ -225,6 +231,8 @@ impl Counts {
             closed: counted(CLOSE_REASONS.iter().map(|reason| reason.name().to_owned()).zip(totals.closed)),
             tls_handshakes: 0,
             tls_handshakes_failed: 0,
+            dtls_handshakes: 0,
+            dtls_handshakes_failed: 0,
             lost_log_lines: 0,
         }
     }

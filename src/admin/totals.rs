@@ -30,6 +30,7 @@ pub(super) struct Totals {
     pub(super) channels: u64,
     pub(super) connections: u64,
     pub(super) connections_refused: u64,
+    pub(super) dtls_sessions: u64,
     pub(super) data_connections: u64,
     pub(super) data_connections_opened: [u64; Origin::ALL.len()],
     pub(super) data_connections_refused: u64,
@@ -103,6 +104,7 @@ impl Totals {
             channels,
             connections,
             connections_refused,
+            dtls_sessions,
             data_connections,
             data_connections_opened,
             data_connections_refused,
@@ -130,6 +132,7 @@ impl Totals {
         add(&mut self.channels, channels);
         add(&mut self.connections, connections);
         add(&mut self.connections_refused, connections_refused);
+        add(&mut self.dtls_sessions, dtls_sessions);
         add(&mut self.data_connections, data_connections);
         add_all(&mut self.data_connections_opened, data_connections_opened);
         add(&mut self.data_connections_refused, data_connections_refused);

@@ -82,11 +82,16 @@ impl Check<'_> {
 
     fn listeners(&mut self) {
         let listen = &self.config.listen;
-        let lists = [("listen.udp", &listen.udp), ("listen.tcp", &listen.tcp), ("listen.tls", &listen.tls)];
+        let lists = [
+            ("listen.udp", &listen.udp),
+            ("listen.tcp", &listen.tcp),
+            ("listen.tls", &listen.tls),
+            ("listen.dtls", &listen.dtls),
+        ];
         if lists.iter().all(|(_, addresses)| addresses.is_empty()) {
             self.error(
                 "listen.udp",
-                "is empty, and so are listen.tcp and listen.tls: nobody could reach the server",
+                "is empty, and so are listen.tcp, listen.tls and listen.dtls: nobody could reach the server",
             );
         }
         if listen.shards > MAX_SHARDS {
@@ -160,12 +165,18 @@ impl Check<'_> {
                 self.entry_error("tls.certificates", index, format!("{path} is listed twice; remove one"));
             }
         }
-        let unused = self.config.listen.tls.is_empty();
+        let Listen { tls, dtls, .. } = &self.config.listen;
         let given = !none(certificate) || !certificates.is_empty();
-        if !unused && !given && none(private_key) {
-            self.error("listen.tls", "needs a certificate; set tls.certificate and tls.private-key");
-        } else if unused && given {
-            self.warn("tls.certificate", "is of no use while listen.tls is empty");
+        for (key, list) in [("listen.tls", tls), ("listen.dtls", dtls)] {
+            if !list.is_empty() && !given && none(private_key) {
+                self.error(key, "needs a certificate; set tls.certificate and tls.private-key");
+            }
+        }
+        if tls.is_empty() && dtls.is_empty() && given {
+            self.warn("tls.certificate", "is of no use while listen.tls and listen.dtls are empty");
+        }
+        if !dtls.is_empty() && !cfg!(feature = "dtls") {
+            self.error("listen.dtls", "can't be served: this floe was built without DTLS (feature dtls)");
         }
     }
 
@@ -476,8 +487,9 @@ impl Check<'_> {
 
     fn only_loopback(&self) -> bool {
         let Config { listen, admin, .. } = self.config;
-        let Listen { udp, tcp, tls, .. } = listen;
-        udp.iter().chain(tcp).chain(tls).chain(&admin.listen).all(|address| address.ip().is_loopback())
+        let Listen { udp, tcp, tls, dtls, .. } = listen;
+        let lists = [udp, tcp, tls, dtls];
+        lists.into_iter().flatten().chain(&admin.listen).all(|address| address.ip().is_loopback())
     }
 
     fn peers(&mut self) {

@@ -21,7 +21,7 @@ fn a_realm_is_text_that_can_be_quoted() {
 fn a_listener_is_there_once_and_can_be_bound_somewhere() {
     assert_eq!(
         problems("[listen]\nudp = []\ntcp = []"),
-        "floe.toml:2: listen.udp: is empty, and so are listen.tcp and listen.tls: nobody could reach the server"
+        "floe.toml:2: listen.udp: is empty, and so are listen.tcp, listen.tls and listen.dtls: nobody could reach the server"
     );
     assert_eq!(problems("[listen]\nudp = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\ntcp = []"), "");
     assert_eq!(
@@ -54,7 +54,7 @@ fn tls_takes_a_certificate_and_a_certificate_its_key() {
     );
     assert_eq!(
         problems("[tls]\ncertificate = \"a.pem\"\nprivate-key = \"a.key\""),
-        "warning: floe.toml:2: tls.certificate: is of no use while listen.tls is empty"
+        "warning: floe.toml:2: tls.certificate: is of no use while listen.tls and listen.dtls are empty"
     );
     let listen = "[listen]\ntls = [\"0.0.0.0:5349\"]\n[tls]\n";
     let pair = "{ certificate = \"a.pem\", private-key = \"a.key\" }";

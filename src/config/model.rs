@@ -76,6 +76,8 @@ pub struct Listen {
     pub tcp: Vec<SocketAddr>,
     /// TLS listeners; an address that `tcp` has too serves both.
     pub tls: Vec<SocketAddr>,
+    /// DTLS listeners; an address that `udp` has too serves both.
+    pub dtls: Vec<SocketAddr>,
     /// Balancers whose PROXY header is believed, and required, over TCP and TLS.
     #[serde(deserialize_with = "prefixes")]
     pub proxy_protocol_from: Vec<IpNet>,
@@ -95,6 +97,7 @@ impl Default for Listen {
             udp: everywhere.clone(),
             tcp: everywhere,
             tls: Vec::new(),
+            dtls: Vec::new(),
             proxy_protocol_from: Vec::new(),
             shards: 0,
             socket_buffer: 4 << 20,
@@ -281,6 +284,10 @@ pub struct Limits {
     pub failed_logins_per_minute: u32,
     /// Open TCP connections of one source.
     pub tcp_connections_per_address: u32,
+    /// DTLS sessions of one source.
+    pub dtls_sessions_per_address: u32,
+    /// DTLS sessions of all.
+    pub dtls_sessions: u32,
     /// Allocations of one user of time-limited credentials; those of
     /// `auth.users` only if this is set and not by default.
     pub allocations_per_user: u32,
@@ -300,6 +307,8 @@ impl Default for Limits {
             unauthenticated_per_second: 200,
             failed_logins_per_minute: 60,
             tcp_connections_per_address: 1000,
+            dtls_sessions_per_address: 1000,
+            dtls_sessions: 16_384,
             allocations_per_user: 64,
             allocations: 0,
             bits_per_second_per_allocation: 0,

@@ -6,8 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use crate::relay::Transport;
 
 /// `stun:`, `turn:` and `turns:` URLs, each once: STUN first, then TURN over
-/// UDP, over TCP and over TLS. A listener on every address is named by the advertised address of
-/// each relay of its family, one on an address behind NAT by the external one.
+/// UDP, TCP, TLS and DTLS. A listener on every address is named by the
+/// advertised address of each relay of its family, one on an address behind NAT
+/// by the external one.
 ///
 /// `listeners` are those that are open, with their real ports; `relays` are
 /// `(local, advertised)` pairs; `name` is that in the certificate, without which
@@ -21,6 +22,11 @@ pub fn urls(
     let mut udp = Vec::new();
     let mut tcp = Vec::new();
     let mut tls = Vec::new();
+    let mut dtls = Vec::new();
+    let named = |host: SocketAddr| match name {
+        Some(name) => format!("{name}:{}", host.port()),
+        None => host.to_string(),
+    };
     for &(transport, address) in listeners {
         for host in hosts(address.ip(), relays) {
             let host = SocketAddr::new(host, address.port());
@@ -30,17 +36,15 @@ pub fn urls(
                     push_once(&mut udp, format!("turn:{host}?transport=udp"));
                 }
                 Transport::Tcp => push_once(&mut tcp, format!("turn:{host}?transport=tcp")),
-                Transport::Tls => {
-                    let named = name.map(|name| format!("{name}:{}", host.port()));
-                    let host = named.unwrap_or_else(|| host.to_string());
-                    push_once(&mut tls, format!("turns:{host}?transport=tcp"));
-                }
+                Transport::Tls => push_once(&mut tls, format!("turns:{}?transport=tcp", named(host))),
+                Transport::Dtls => push_once(&mut dtls, format!("turns:{}?transport=udp", named(host))),
             }
         }
     }
     stun.append(&mut udp);
     stun.append(&mut tcp);
     stun.append(&mut tls);
+    stun.append(&mut dtls);
     stun
 }
 
@@ -93,14 +97,25 @@ mod tests {
 
     #[test]
     fn tls_is_named_as_its_certificate_is() {
-        let listeners = [(Transport::Tls, socket("0.0.0.0:5349")), (Transport::Tls, socket("[::]:5349"))];
+        let listeners = [
+            (Transport::Dtls, socket("0.0.0.0:5349")),
+            (Transport::Tls, socket("0.0.0.0:5349")),
+            (Transport::Tls, socket("[::]:5349")),
+        ];
         let relays = [(ip("203.0.113.7"), ip("203.0.113.7")), (ip("2001:db8::5"), ip("2001:db8::5"))];
         let named = urls(&listeners, &relays, Some("turn.example.org"));
-        assert_eq!(named, ["turns:turn.example.org:5349?transport=tcp"]);
+        assert_eq!(
+            named,
+            ["turns:turn.example.org:5349?transport=tcp", "turns:turn.example.org:5349?transport=udp"]
+        );
         let unnamed = urls(&listeners, &relays, None);
         assert_eq!(
             unnamed,
-            ["turns:203.0.113.7:5349?transport=tcp", "turns:[2001:db8::5]:5349?transport=tcp"]
+            [
+                "turns:203.0.113.7:5349?transport=tcp",
+                "turns:[2001:db8::5]:5349?transport=tcp",
+                "turns:203.0.113.7:5349?transport=udp",
+            ]
         );
     }
 

@@ -36,7 +36,7 @@ pub enum BindError {
     /// An address that can't be had.
     #[error("{key}: {} {cause}", Shown(*address))]
     Address {
-        /// `listen.udp`, `listen.tcp`, `listen.tls` or `relay.addresses`.
+        /// A list of `listen`, or `relay.addresses`.
         key: &'static str,
         /// As configured; port 0 when the key has none.
         address: SocketAddr,
@@ -44,7 +44,7 @@ pub enum BindError {
         cause: Cause,
     },
     /// No listener at all is configured or possible.
-    #[error("listen.udp, listen.tcp, listen.tls: no address to listen on; give at least one")]
+    #[error("listen.udp, listen.tcp, listen.tls, listen.dtls: no address to listen on; give at least one")]
     NoListener,
     /// The system refuses something else a server needs.
     #[error("cannot {what}: {source}")]
@@ -119,14 +119,25 @@ impl fmt::Display for Shown {
 /// The listening sockets of one shard.
 #[derive(Debug, Default)]
 pub(super) struct Sockets {
-    pub udp: Vec<udp::Socket>,
+    pub udp: Vec<(udp::Socket, Takes)>,
     pub tcp: Vec<TcpListener>,
 }
 
+/// What may come in at a UDP listener.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Takes {
+    /// STUN as it is.
+    pub plain: bool,
+    /// DTLS.
+    pub secured: bool,
+}
+
 /// Opens all listeners for so many shards. Every address is proven free before
-/// the first one is opened for good.
+/// the first one is opened for good. One that `udp` and `dtls` both have serves
+/// both; port 0 is another port in each list.
 pub(super) fn open(
     udp: &[Listener],
+    dtls: &[Listener],
     tcp: &[Listener],
     shards: usize,
     buffer: usize,
@@ -139,13 +150,24 @@ pub(super) fn open(
             &udp::Options { reuse_port, buffer, packet_info, errors: false, join: true },
         )
     };
-    let udp = prove("listen.udp", udp, |address| open_udp(address, false).map(drop))?;
+    let alone = |address| open_udp(address, false).map(drop);
+    let udp = prove("listen.udp", udp, alone)?;
+    let is_shared =
+        |address: SocketAddr| address.port() != 0 && dtls.iter().any(|listener| listener.address == address);
+    let plain = udp
+        .iter()
+        .map(|&(address, ())| ("listen.udp", address, Takes { plain: true, secured: is_shared(address) }));
+    let is_plain = |address: SocketAddr| is_shared(address) && udp.contains(&(address, ()));
+    let dtls: Vec<_> = dtls.iter().filter(|listener| !is_plain(listener.address)).copied().collect();
+    let dtls = prove("listen.dtls", &dtls, alone)?;
+    let secured =
+        dtls.iter().map(|&(address, ())| ("listen.dtls", address, Takes { plain: false, secured: true }));
     let tcp = prove("listen.tcp", tcp, |address| bind_tcp(address, false).map(drop))?;
     let mut sockets = Vec::new();
     sockets.resize_with(shards, Sockets::default);
-    for &(proven, ()) in &udp {
-        let opened = open_for_all("listen.udp", proven, shards, open_udp, udp::Socket::local_addr)?;
-        sockets.iter_mut().zip(opened).for_each(|(shard, socket)| shard.udp.push(socket));
+    for (key, proven, takes) in plain.chain(secured) {
+        let opened = open_for_all(key, proven, shards, open_udp, udp::Socket::local_addr)?;
+        sockets.iter_mut().zip(opened).for_each(|(shard, socket)| shard.udp.push((socket, takes)));
     }
     for &(proven, ()) in &tcp {
         let opened = open_for_all("listen.tcp", proven, shards, listen_tcp, TcpListener::local_addr)?;

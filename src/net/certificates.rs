@@ -1,4 +1,4 @@
-//! The certificates of TLS: read from files, chosen by the name that a client
+//! The certificates of TLS and DTLS: read from files, chosen by the name that a client
 //! asks for, and read again when a file changes. Sessions that are open keep
 //! what they began with.
 //!
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio_rustls::rustls::SignatureScheme;
 use tokio_rustls::rustls::client::verify_server_name;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -25,6 +26,7 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use super::dtls::Context;
 use crate::relay::UnixTime;
 
 /// How often the files are looked at.
@@ -91,6 +93,8 @@ impl fmt::Display for Fault {
 pub struct Certificates {
     /// The first is for clients that ask for none of the names of the others.
     pairs: Vec<Pair>,
+    /// They are for DTLS too.
+    dtls: bool,
 }
 
 #[derive(Debug)]
@@ -109,6 +113,8 @@ struct Current {
 #[derive(Clone, Debug)]
 struct Loaded {
     key: Arc<CertifiedKey>,
+    /// The same for DTLS, where that is served.
+    dtls: Option<Context>,
     not_after: UnixTime,
     /// The first DNS name in it that is no wildcard.
     name: Option<String>,
@@ -122,20 +128,21 @@ type Stamps = [Option<Stamp>; 2];
 struct Stamp(u64, u64, u64, (i64, i64), (i64, i64));
 
 impl Certificates {
-    /// Reads every pair, the default one first.
+    /// Reads every pair, the default one first; `dtls`: for that too.
     ///
     /// # Errors
     /// The place of the first that can't be used, and why.
     pub fn load(
         files: impl IntoIterator<Item = CertificateFiles>,
+        dtls: bool,
     ) -> Result<Self, (usize, CertificateError)> {
         let pair = |(index, files): (usize, CertificateFiles)| {
             let seen = stamps(&files);
-            let loaded = Loaded::read(&files).map_err(|error| (index, error))?;
+            let loaded = Loaded::read(&files, dtls).map_err(|error| (index, error))?;
             Ok(Pair { files, current: Mutex::new(Current { loaded, seen }) })
         };
         let pairs = files.into_iter().enumerate().map(pair).collect::<Result<_, _>>()?;
-        Ok(Self { pairs })
+        Ok(Self { pairs, dtls })
     }
 
     /// Each certificate's file and when it expires.
@@ -169,7 +176,7 @@ impl Certificates {
                 continue;
             }
             // Whatever changes while it is read is seen by the next look.
-            let read = Loaded::read(&pair.files);
+            let read = Loaded::read(&pair.files, self.dtls);
             let mut current = pair.now();
             current.seen = seen;
             let certificate = pair.files.certificate.display();
@@ -187,22 +194,34 @@ impl Certificates {
 
     /// The pair for a client that asks for `name` and verifies these kinds of
     /// signature.
-    fn choose(
+    fn choose(&self, name: Option<&str>, usable: impl Fn(&CertifiedKey) -> bool) -> Option<Loaded> {
+        let all = || self.pairs.iter().map(|pair| pair.now().loaded.clone());
+        let name = name.and_then(|name| ServerName::try_from(name).ok());
+        let named =
+            name.and_then(|name| all().skip(1).find(|pair| covers(&pair.key, &name) && usable(&pair.key)));
+        named.or_else(|| all().find(|pair| usable(&pair.key)))
+    }
+
+    /// What a DTLS handshake is done with, for a client that asks for `name` and
+    /// verifies these signatures; `None`: it has not said.
+    pub(super) fn dtls_context(
         &self,
         name: Option<&str>,
-        usable: impl Fn(&CertifiedKey) -> bool,
-    ) -> Option<Arc<CertifiedKey>> {
-        let keys = || self.pairs.iter().map(|pair| Arc::clone(&pair.now().loaded.key));
-        let name = name.and_then(|name| ServerName::try_from(name).ok());
-        let named = name.and_then(|name| keys().skip(1).find(|key| covers(key, &name) && usable(key)));
-        named.or_else(|| keys().find(|key| usable(key)))
+        schemes: Option<impl Iterator<Item = u16>>,
+    ) -> Option<Context> {
+        let schemes: Option<Vec<_>> = schemes.map(|schemes| schemes.map(SignatureScheme::from).collect());
+        let usable = |key: &CertifiedKey| {
+            schemes.as_ref().is_none_or(|schemes| key.key.choose_scheme(schemes).is_some())
+        };
+        self.choose(name, usable)?.dtls
     }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let schemes = hello.signature_schemes();
-        self.choose(hello.server_name(), |key| key.key.choose_scheme(schemes).is_some())
+        let chosen = self.choose(hello.server_name(), |key| key.key.choose_scheme(schemes).is_some());
+        chosen.map(|pair| pair.key)
     }
 }
 
@@ -215,7 +234,7 @@ impl Pair {
 }
 
 impl Loaded {
-    fn read(files: &CertificateFiles) -> Result<Self, CertificateError> {
+    fn read(files: &CertificateFiles, dtls: bool) -> Result<Self, CertificateError> {
         let CertificateFiles { certificate: path, private_key } = files;
         let certificate = |fault| CertificateError::Certificate { path: path.clone(), fault };
         let key = |fault| CertificateError::PrivateKey { path: private_key.clone(), fault };
@@ -237,11 +256,22 @@ impl Loaded {
             .map_err(|_| key(malformed("holds no private key in PEM (an encrypted one can't be used)")))?;
         let signing = provider()
             .key_provider
-            .load_private_key(secret)
+            .load_private_key(secret.clone_key())
             .map_err(|_| key(malformed("holds a private key of a kind that TLS can't use here")))?;
         let certified = CertifiedKey::new(chain.clone(), signing);
         certified.keys_match().map_err(|_| key(Fault::Mismatch(path.clone())))?;
-        Ok(Self { key: Arc::new(certified), not_after: UnixTime::from_secs(not_after), name })
+        let context = || {
+            let chain = chain.iter().map(|certificate| &**certificate);
+            Context::new(chain, secret.secret_der()).map_err(|error| {
+                certificate(Fault::Malformed(format!("or its private key can't be used for DTLS: {error}")))
+            })
+        };
+        Ok(Self {
+            dtls: dtls.then(context).transpose()?,
+            key: Arc::new(certified),
+            not_after: UnixTime::from_secs(not_after),
+            name,
+        })
     }
 }
 

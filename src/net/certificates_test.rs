@@ -43,7 +43,7 @@ impl Drop for Directory {
 
 /// The names that the chosen certificate is for.
 fn chosen(certificates: &Certificates, name: Option<&str>) -> Vec<u8> {
-    certificates.choose(name, |_| true).unwrap().cert[0].to_vec()
+    certificates.choose(name, |_| true).unwrap().key.cert[0].to_vec()
 }
 
 // E-032
@@ -55,7 +55,7 @@ fn a_name_gets_its_certificate_and_any_other_the_first() {
         directory.pair("wild", &["*.example.net"], &PKCS_ECDSA_P256_SHA256),
         directory.pair("other", &["turn.example.com", "alias.example.com"], &PKCS_ECDSA_P256_SHA256),
     ];
-    let certificates = Certificates::load(files.clone()).unwrap();
+    let certificates = Certificates::load(files.clone(), false).unwrap();
     let own = |at: usize| {
         let pem = fs::read(&files[at].certificate).unwrap();
         CertificateDer::from_pem_slice(&pem).unwrap().to_vec()
@@ -82,10 +82,10 @@ fn a_client_gets_a_certificate_that_it_can_verify() {
         directory.pair("ed25519", &["turn.example.org"], &PKCS_ED25519),
         directory.pair("ecdsa", &["turn.example.org"], &PKCS_ECDSA_P256_SHA256),
     ];
-    let certificates = Certificates::load(files).unwrap();
+    let certificates = Certificates::load(files, false).unwrap();
     let ecdsa = tokio_rustls::rustls::SignatureScheme::ECDSA_NISTP256_SHA256;
     let key = certificates.choose(None, |key| key.key.choose_scheme(&[ecdsa]).is_some()).unwrap();
-    assert!(key.key.choose_scheme(&[ecdsa]).is_some());
+    assert!(key.key.key.choose_scheme(&[ecdsa]).is_some());
     assert!(certificates.choose(None, |_| false).is_none());
 }
 
@@ -98,7 +98,7 @@ fn what_cannot_be_used_is_named() {
     let with = |certificate: &Path, private_key: &Path| {
         let files =
             CertificateFiles { certificate: certificate.to_owned(), private_key: private_key.to_owned() };
-        Certificates::load([good.clone(), files]).unwrap_err()
+        Certificates::load([good.clone(), files], false).unwrap_err()
     };
     for ((at, error), told) in [
         (with(&good.certificate, &other.private_key), "is not the private key of the certificate in"),
@@ -120,7 +120,7 @@ fn a_change_is_taken_over_and_a_mistake_is_not() {
     let directory = Directory::new();
     let names = ["turn.example.org"];
     let files = directory.pair("a", &names, &PKCS_ECDSA_P256_SHA256);
-    let certificates = Certificates::load([files.clone()]).unwrap();
+    let certificates = Certificates::load([files.clone()], false).unwrap();
     let first = chosen(&certificates, None);
     certificates.look();
     assert!(chosen(&certificates, None) == first);
@@ -153,7 +153,7 @@ fn expiries_are_those_of_the_files() {
         certificate: directory.write("a.pem", &params.self_signed(&key).unwrap().pem()),
         private_key: directory.write("a.key", &key.serialize_pem()),
     };
-    let certificates = Certificates::load([files.clone()]).unwrap();
+    let certificates = Certificates::load([files.clone()], false).unwrap();
     let expected = (files.certificate.display().to_string(), UnixTime::from_secs(1_925_078_400));
     assert_eq!(certificates.expiries(), [expected]);
 }

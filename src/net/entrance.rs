@@ -64,6 +64,20 @@ pub(super) struct Tally {
     pub refused: AtomicU64,
 }
 
+impl Tally {
+    pub(super) fn handshake_done(&self) {
+        self.handshakes.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn handshake_failed(&self) {
+        self.handshakes_failed.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+}
+
 /// All doors of a server, and what they share.
 pub(super) struct Entrance {
     /// `None` where no door takes TLS.
@@ -191,7 +205,7 @@ impl Entrance {
             Some(acceptor) if tls => match (first_byte(&stream).await?, plain) {
                 (HANDSHAKE, _) => {
                     let shaken = acceptor.accept(stream).await.map_err(Refusal::Handshake)?;
-                    self.tally.handshakes.fetch_add(1, Relaxed);
+                    self.tally.handshake_done();
                     let session;
                     (stream, session) = shaken.into_inner();
                     Some(session)

@@ -1,5 +1,5 @@
-//! How many TCP connections one address may have open, and how many there may be
-//! in all, over all shards. Asked at accept and close only, so a lock does no
+//! How many TCP connections or DTLS sessions one address may have open, and how
+//! many there may be in all, over all shards. Asked at accept and close only, so a lock does no
 //! harm.
 
 use std::collections::HashMap;

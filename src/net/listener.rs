@@ -1,9 +1,11 @@
 //! The task of one UDP listener: reads batches and hands each datagram to the
-//! engine.
+//! engine, or first to DTLS.
 
 use std::io;
 use std::rc::Rc;
 
+use super::bind::Takes;
+use super::dtls;
 use super::thread::{Common, watch};
 use super::udp::{BATCH, Socket};
 use crate::relay::{ClientAddr, ClientPath, DropReason, FiveTuple, Link, ServerAddr, Transport};
@@ -17,8 +19,11 @@ pub(super) async fn serve(common: Rc<Common>, link: u32) -> io::Result<()> {
         Some(listener) => watch(Rc::clone(&listener.socket))?,
         None => return Ok(()),
     };
-    let server = common.shard.borrow().listeners[link as usize].local;
-    let read = |socket: &Socket| read_batch(&common, socket, Link(link), ServerAddr::new(server));
+    let (server, takes) = {
+        let listener = &common.shard.borrow().listeners[link as usize];
+        (ServerAddr::new(listener.local), listener.takes)
+    };
+    let read = |socket: &Socket| read_batch(&common, socket, Link(link), server, takes);
     loop {
         let mut guard = socket.readable().await?;
         if (0..BATCHES_A_TURN).all(|_| read(socket.get_ref())) {
@@ -32,7 +37,7 @@ pub(super) async fn serve(common: Rc<Common>, link: u32) -> io::Result<()> {
 
 /// Reads and handles one batch. False when the socket is empty for certain: a
 /// batch that is not full proves it without another read.
-fn read_batch(common: &Common, socket: &Socket, link: Link, server: ServerAddr) -> bool {
+fn read_batch(common: &Common, socket: &Socket, link: Link, server: ServerAddr, takes: Takes) -> bool {
     let received = &mut *common.received.borrow_mut();
     received.clear();
     let empty = match socket.recv_more(received, BATCH) {
@@ -44,11 +49,12 @@ fn read_batch(common: &Common, socket: &Socket, link: Link, server: ServerAddr) 
     };
     let shard = &mut *common.shard.borrow_mut();
     let now = shard.clock.now();
-    let flow = Transport::Udp.index();
     shard.counters.kernel_drops[0].add(received.lost());
     for at in 0..received.len() {
         let (meta, bytes) = received.packet(at);
-        shard.counters.client_in[flow].count(bytes.len());
+        let secured = takes.secured && dtls::is_record(bytes);
+        let transport = if secured { Transport::Dtls } else { Transport::Udp };
+        shard.counters.client_in[transport.index()].count(bytes.len());
         if meta.truncated {
             shard.counters.dropped(DropReason::TooLarge);
             continue;
@@ -57,8 +63,17 @@ fn read_batch(common: &Common, socket: &Socket, link: Link, server: ServerAddr) 
         let five_tuple = FiveTuple {
             client: ClientAddr::new(meta.from),
             server: ServerAddr::new((asked, server.port()).into()),
-            transport: Transport::Udp,
+            transport,
         };
+        if secured {
+            shard.dtls_datagram(now, (link.0, five_tuple), at, received);
+            continue;
+        }
+        if !takes.plain {
+            // Not even an answer: it would be noise to whoever this is.
+            shard.counters.dropped(DropReason::NotDtls);
+            continue;
+        }
         if shard.client(now, ClientPath::new(link, five_tuple), at, bytes) {
             shard.settle(now, |packet| received.bytes(packet));
         }

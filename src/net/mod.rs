@@ -5,7 +5,8 @@
 //! bytes go. Called by `server`; `admin` reads its counters.
 //!
 //! TCP connections that begin with TLS or a PROXY header come in by `entrance`,
-//! on the runtime that the server was started from.
+//! on the runtime that the server was started from; `dtls` has its handshakes
+//! done there too.
 //!
 //! A packet's way: `udp` receives a batch, `listener` (or `relays`, or `tcp`)
 //! hands each packet to the engine, `shard` sends what the routes say. The bytes
@@ -17,10 +18,12 @@ mod certificates;
 mod clock;
 mod connections;
 pub mod discover;
+mod dtls;
 mod entrance;
 mod inbox;
 mod limit;
 mod listener;
+mod log;
 pub mod proxy;
 mod random;
 mod relays;

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use super::bind::{self, BindError, Door, Listener, Sockets};
 use super::certificates::Certificates;
 use super::clock::Clock;
+use super::dtls;
 use super::entrance::{self, Entrance, Tally};
 use super::limit::ConnectionLimit;
 use super::random::OsRandom;
@@ -48,6 +49,9 @@ const COMMANDS: usize = 16;
 /// Connections passed on to a shard that it has not taken in yet.
 const MOVED: usize = 64;
 
+/// What handshakes have to say to a shard that has not heard it yet.
+const DTLS_REPORTS: usize = 256;
+
 /// Everything that a server is made from.
 pub struct Plan {
     /// `listen.udp`
@@ -56,6 +60,8 @@ pub struct Plan {
     pub tcp: Vec<Listener>,
     /// `listen.tls`; with certificates only.
     pub tls: Vec<Listener>,
+    /// `listen.dtls`; likewise.
+    pub dtls: Vec<Listener>,
     /// `[tls]`
     pub certificates: Option<Arc<Certificates>>,
     /// `listen.proxy-protocol-from`
@@ -68,6 +74,9 @@ pub struct Plan {
     pub connections_per_address: u32,
     /// TCP connections in all; the descriptors beyond are for relays.
     pub connections: u32,
+    /// `limits.dtls-sessions-per-address` and `limits.dtls-sessions`: 0 is no
+    /// limit.
+    pub dtls_sessions: (u32, u32),
     /// Relay addresses and ports.
     pub pool: Arc<RelayPool>,
     /// How the engines behave. How many shards there are and the links of
@@ -94,9 +103,10 @@ pub type PeerPolicyOf = Box<dyn FnOnce(&[(Transport, SocketAddr)]) -> Arc<dyn Pe
 
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { udp, tcp, tls, shards, .. } = self;
+        let Self { udp, tcp, tls, dtls, shards, .. } = self;
         let mut plan = f.debug_struct("Plan");
-        plan.field("udp", udp).field("tcp", tcp).field("tls", tls).field("shards", shards).finish()
+        plan.field("udp", udp).field("tcp", tcp).field("tls", tls).field("dtls", dtls);
+        plan.field("shards", shards).finish()
     }
 }
 
@@ -113,6 +123,8 @@ pub struct Server {
     doors: Vec<Door>,
     entrance: Arc<Entrance>,
     certificates: Option<Arc<Certificates>>,
+    /// `None` where no listener takes DTLS.
+    dtls: Option<Arc<dtls::Acceptor>>,
 }
 
 impl Server {
@@ -121,7 +133,7 @@ impl Server {
         let shards = if plan.shards == 0 { usable_cores() } else { plan.shards }.clamp(1, MAX_SHARDS);
         bind::prove_relay_addresses(plan.pool.usage().map(|(local, ..)| local))?;
         let doors = bind::open_doors(&mut plan.tcp, &plan.tls, !plan.balancers.is_empty())?;
-        let sockets = bind::open(&plan.udp, &plan.tcp, shards, plan.socket_buffer)?;
+        let sockets = bind::open(&plan.udp, &plan.dtls, &plan.tcp, shards, plan.socket_buffer)?;
         let system = |what| move |source| BindError::System { what, source };
         let clock = Clock::start();
         let limit = Arc::new(ConnectionLimit::new(plan.connections_per_address, plan.connections));
@@ -132,9 +144,16 @@ impl Server {
         let acceptor = plan.certificates.clone().map(tls::acceptor).transpose();
         let acceptor = acceptor
             .map_err(|error| BindError::System { what: "prepare TLS", source: io::Error::other(error) })?;
-        let tally = Arc::new(Tally::default());
+        let (tally, dtls_tally) = (Arc::new(Tally::default()), Arc::new(Tally::default()));
+        let dtls = plan.certificates.clone().filter(|_| !plan.dtls.is_empty()).map(|certificates| {
+            let (of_source, all) = plan.dtls_sessions;
+            let sessions = ConnectionLimit::new(of_source, if all == 0 { u32::MAX } else { all });
+            Arc::new(dtls::Acceptor::new(certificates, Arc::new(sessions), Arc::clone(&dtls_tally)))
+        });
+        let mut random = OsRandom::new().map_err(system("get random bytes"))?;
+        let cookies = dtls::Cookies::new(&mut random);
         let mut entries = Vec::with_capacity(shards);
-        let buffers = sockets.first().and_then(|shard| shard.udp.first()).map(|socket| socket.buffers());
+        let buffers = sockets.first().and_then(|shard| shard.udp.first()).map(|(socket, _)| socket.buffers());
         let buffers = buffers.transpose().map_err(system("read the buffer size of a socket"))?;
         let peers = (plan.peers)(&listeners);
         let settings = Settings {
@@ -148,6 +167,7 @@ impl Server {
             buffers,
             counters: Vec::new(),
             tally: Arc::clone(&tally),
+            dtls_tally,
             commands: Vec::new(),
         };
         let mut parts = Vec::with_capacity(shards);
@@ -158,6 +178,13 @@ impl Server {
             handle.commands.push(commands);
             let (entry, entered) = mpsc::channel(entrance::WAITING);
             entries.push(entry);
+            let (reports, handshakes) = mpsc::channel(DTLS_REPORTS);
+            let dtls = dtls.clone().map(|acceptor| dtls::Entry {
+                cookies: cookies.clone(),
+                acceptor,
+                reports,
+                throttle: Arc::clone(&plan.throttle),
+            });
             let random = OsRandom::new().map_err(system("get random bytes"))?;
             let world = World {
                 users: Arc::clone(&plan.users),
@@ -178,6 +205,8 @@ impl Server {
                 world,
                 limit: Arc::clone(&limit),
                 entered,
+                dtls,
+                handshakes,
                 neighbours: crossing.neighbours,
                 rings: crossing.rings,
                 wake: crossing.wake,
@@ -186,7 +215,8 @@ impl Server {
             });
         }
         let entrance = Entrance::new(acceptor, plan.balancers, limit, tally, entries);
-        Ok(Self { handle: Handle(Arc::new(handle)), parts, doors, entrance, certificates: plan.certificates })
+        let (handle, certificates) = (Handle(Arc::new(handle)), plan.certificates);
+        Ok(Self { handle, parts, doors, entrance, certificates, dtls })
     }
 
     /// For whoever watches the server; good before it is started.
@@ -194,10 +224,13 @@ impl Server {
         self.handle.clone()
     }
 
-    /// Starts one thread per shard, and on the current tokio runtime what TLS
-    /// and balancers ask for; without those, none is needed. An error when the
+    /// Starts one thread per shard, and on the current tokio runtime what TLS,
+    /// DTLS and balancers ask for; without those, none is needed. An error when the
     /// system gives no thread; those started before it end by themselves.
     pub fn start(self) -> io::Result<Running> {
+        if let Some(dtls) = &self.dtls {
+            dtls.start();
+        }
         let (report, ended) = mpsc::unbounded_channel();
         let mut threads = Vec::with_capacity(self.parts.len());
         for parts in self.parts {
@@ -275,15 +308,27 @@ impl Running {
     }
 }
 
-/// Connections under TLS and from balancers, before a shard has them.
+/// Connections under TLS and from balancers, or DTLS sessions, before a shard has
+/// them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Admissions {
-    /// TLS handshakes done.
+    /// Handshakes done.
     pub handshakes: u64,
-    /// TLS handshakes that failed.
+    /// Handshakes that failed.
     pub handshakes_failed: u64,
     /// Closed at a limit or deadline, or for what they began with.
     pub refused: u64,
+}
+
+impl Admissions {
+    fn of(tally: &Tally) -> Self {
+        let Tally { handshakes, handshakes_failed, refused } = tally;
+        Self {
+            handshakes: handshakes.load(Relaxed),
+            handshakes_failed: handshakes_failed.load(Relaxed),
+            refused: refused.load(Relaxed),
+        }
+    }
 }
 
 /// Watches and steers a server, from any thread or runtime.
@@ -296,6 +341,7 @@ struct Inner {
     buffers: Option<(usize, usize)>,
     counters: Vec<Arc<Counters>>,
     tally: Arc<Tally>,
+    dtls_tally: Arc<Tally>,
     commands: Vec<mpsc::Sender<Command>>,
 }
 
@@ -316,14 +362,14 @@ impl Handle {
         &self.0.counters
     }
 
-    /// What came of connections before they were a shard's.
+    /// What came of TCP connections before they were a shard's.
     pub fn admissions(&self) -> Admissions {
-        let Tally { handshakes, handshakes_failed, refused } = &*self.0.tally;
-        Admissions {
-            handshakes: handshakes.load(Relaxed),
-            handshakes_failed: handshakes_failed.load(Relaxed),
-            refused: refused.load(Relaxed),
-        }
+        Admissions::of(&self.0.tally)
+    }
+
+    /// What came of DTLS clients that had shown where they are.
+    pub fn dtls_admissions(&self) -> Admissions {
+        Admissions::of(&self.0.dtls_tally)
     }
 
     /// The clock of all shards, to compare their instants with.
@@ -455,7 +501,7 @@ fn crossings(shards: usize) -> Vec<Crossing> {
 fn listeners(sockets: &[Sockets], doors: &[Door]) -> io::Result<Vec<(Transport, SocketAddr)>> {
     let mut listeners = Vec::new();
     if let Some(first) = sockets.first() {
-        for socket in &first.udp {
+        for (socket, _) in first.udp.iter().filter(|(_, takes)| takes.plain) {
             listeners.push((Transport::Udp, socket.local_addr()?));
         }
         for listener in &first.tcp {
@@ -467,6 +513,10 @@ fn listeners(sockets: &[Sockets], doors: &[Door]) -> io::Result<Vec<(Transport, 
     }
     for door in doors.iter().filter(|door| door.tls) {
         listeners.push((Transport::Tls, door.listener.local_addr()?));
+    }
+    let udp = sockets.first().into_iter().flat_map(|first| &first.udp);
+    for (socket, _) in udp.filter(|(_, takes)| takes.secured) {
+        listeners.push((Transport::Dtls, socket.local_addr()?));
     }
     Ok(listeners)
 }

@@ -69,6 +69,8 @@ fn plan(addresses: &[&str]) -> Plan {
         udp: listeners.clone(),
         tcp: listeners,
         tls: Vec::new(),
+        dtls: Vec::new(),
+        dtls_sessions: (0, 0),
         certificates: None,
         balancers: Vec::new(),
         shards: 2,

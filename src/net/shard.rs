@@ -14,8 +14,11 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::bind::Takes;
 use super::clock::Clock;
 use super::connections::{Connections, Departure, Slot, Tenure};
+use super::dtls::{Dtls, SessionSlot};
+use super::log;
 use super::relays::Relays;
 use super::ring::{self, Crossing};
 use super::seldom::Seldom;
@@ -24,9 +27,8 @@ use super::tcp_relay::TcpRelays;
 use super::udp::{self, Datagram, Outbox};
 use crate::relay::counters::Counters;
 use crate::relay::{
-    AllocationId, AllocationSummary, ClientPath, CloseReason, ConnectionId, DropReason, Effect, EffectId,
-    Engine, FiveTuple, Icmp, Instant, Now, Origin, Outcome, Output, PeerAddr, RelayAddr, RelayId, Route,
-    ShardId, Transport, Whose,
+    ClientPath, ConnectionId, DropReason, Effect, EffectId, Engine, FiveTuple, Icmp, Instant, Link, Now,
+    Outcome, Output, PeerAddr, RelayAddr, RelayId, Route, ShardId, Transport, Whose,
 };
 
 /// Routes that are noted before they are sent: where the kernel joins packets, a
@@ -38,6 +40,7 @@ const MAX_ROUTES: usize = 512;
 pub(super) struct UdpListener {
     pub socket: Rc<udp::Socket>,
     pub local: SocketAddr,
+    pub takes: Takes,
 }
 
 /// The way to another shard.
@@ -63,6 +66,7 @@ pub(super) struct Shard {
     pub relays: Relays,
     pub tcp_relays: TcpRelays,
     pub connections: Connections,
+    pub dtls: Dtls,
     /// By shard number; `None` at this shard's own.
     pub neighbours: Vec<Option<Neighbour>>,
     /// When the timer task wakes, and how to make it look again.
@@ -88,6 +92,8 @@ pub(super) struct Work {
 struct Routed {
     packet: usize,
     route: Route,
+    /// Its datagram is one of [`Dtls::leaving`].
+    sealed: Option<usize>,
 }
 
 /// A datagram to be sent: in the order of its fields, so that those of one socket,
@@ -106,6 +112,8 @@ struct Outgoing {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Out {
     Listener(u32),
+    /// A listener, for DTLS.
+    Records(u32),
     Relay(RelayId),
 }
 
@@ -255,11 +263,30 @@ impl Shard {
 
     fn note(&mut self, packet: usize, route: Route) -> bool {
         if !matches!(route, Route::Nothing | Route::Drop(_)) {
-            self.work.routes.push(Routed { packet, route });
+            self.work.routes.push(Routed { packet, route, sealed: None });
         }
         // A failed login changes nothing that the next packet could find.
         self.work.out.effects.last().is_some_and(|effect| !matches!(effect, Effect::LoginFailed { .. }))
             || self.work.routes.len() >= MAX_ROUTES
+    }
+
+    /// A datagram that DTLS sends of its own accord.
+    pub(super) fn note_datagram(&mut self, listener: u32, client: FiveTuple, datagram: &[u8]) {
+        let bytes = &mut self.work.out.bytes;
+        let start = bytes.len();
+        bytes.extend_from_slice(datagram);
+        let to = ClientPath::new(Link(listener), client);
+        let route = Route::Reply { to, message: start..bytes.len() };
+        self.work.routes.push(Routed { packet: 0, route, sealed: None });
+    }
+
+    /// The same for those of [`Dtls::leaving`], from number `from` on.
+    pub(super) fn note_leaving(&mut self, listener: u32, client: FiveTuple, from: usize) {
+        let to = ClientPath::new(Link(listener), client);
+        for at in from..self.dtls.leaving().len() {
+            let route = Route::Reply { to, message: 0..0 };
+            self.work.routes.push(Routed { packet: 0, route, sealed: Some(at) });
+        }
     }
 
     fn carry_out(&mut self, now: Now) {
@@ -292,7 +319,7 @@ impl Shard {
                             && let Some(joined) = self.tcp_relays.join(connection)
                         {
                             self.connections.depart(slot, Departure::Joined(joined));
-                            log_joined(self.id, allocation, connection, &client, peer, origin);
+                            log::joined(self.id, allocation, connection, &client, peer, origin);
                         } else {
                             self.tcp_relays.close(connection);
                             self.engine.peer_connection_closed(connection);
@@ -317,14 +344,14 @@ impl Shard {
                         }
                     }
                     Effect::Arrived(path) => {
-                        self.connections.set_tenure(path.five_tuple, Tenure::Allocated);
+                        self.set_tenure(path.five_tuple, Tenure::Allocated);
                         self.tell(path, Crossing::Owned);
                     }
                     Effect::Departed(path) => {
-                        self.connections.set_tenure(path.five_tuple, Tenure::Released(now.instant));
+                        self.set_tenure(path.five_tuple, Tenure::Released(now.instant));
                         self.tell(path, Crossing::Disowned);
                     }
-                    Effect::Moved { from, to } => log_moved(self.id, from, &to),
+                    Effect::Moved { from, to } => log::moved(self.id, from, &to),
                     Effect::Permitted { allocation, peer } => {
                         tracing::debug!(
                             target: "floe::peer",
@@ -334,14 +361,14 @@ impl Shard {
                         );
                     }
                     Effect::Opened(summary) => {
-                        self.connections.set_tenure(summary.five_tuple, Tenure::Allocated);
-                        log_opened(self.id, &summary);
+                        self.set_tenure(summary.five_tuple, Tenure::Allocated);
+                        log::opened(self.id, &summary);
                     }
                     Effect::Closed(summary, reason) => {
                         if !summary.away {
-                            self.connections.set_tenure(summary.five_tuple, Tenure::Released(now.instant));
+                            self.set_tenure(summary.five_tuple, Tenure::Released(now.instant));
                         }
-                        log_closed(self.id, &summary, reason);
+                        log::closed(self.id, &summary, reason);
                     }
                 }
             }
@@ -361,33 +388,52 @@ impl Shard {
         }
     }
 
+    fn set_tenure(&mut self, client: FiveTuple, tenure: Tenure) {
+        match client.transport {
+            Transport::Udp => {}
+            Transport::Tcp | Transport::Tls => self.connections.set_tenure(client, tenure),
+            Transport::Dtls => self.dtls.set_tenure(client, tenure),
+        }
+    }
+
     /// Sends the noted routes: streams and rings take theirs in order, datagrams
     /// are gathered so that each socket is handed all of its own at once.
     fn send<'a>(&mut self, packet: &impl Fn(usize) -> &'a [u8]) {
         let Work { out, routes, datagrams, .. } = &mut self.work;
         let counters = &*self.counters;
-        for (at, Routed { packet: index, route }) in routes.iter().enumerate() {
+        for (at, Routed { packet: index, route, sealed }) in routes.iter_mut().enumerate() {
             match route {
-                Route::Reply { to, message } => match Slot::of(to.link) {
-                    None => datagrams.push(Outgoing::to_client(to, at)),
-                    Some(slot) => {
+                Route::Reply { to, message } => match Way::to(to) {
+                    Way::Plain(socket) => datagrams.push(Outgoing::to_client(socket, to, at)),
+                    Way::Session(slot) => {
+                        let parts = [&out.bytes[message.clone()], &[], &[]];
+                        let records = seal(&mut self.dtls, counters, slot, parts, sealed);
+                        datagrams.extend(records.map(|socket| Outgoing::to_client(socket, to, at)));
+                    }
+                    Way::Stream(slot) => {
                         let message = &out.bytes[message.clone()];
                         let queued = self.connections.control(slot, message);
                         count_stream(counters, to, queued, message.len());
                     }
                 },
-                Route::ToClient { to, header, payload, padding } => match Slot::of(to.link) {
-                    None => datagrams.push(Outgoing::to_client(to, at)),
-                    Some(slot) => {
-                        let parts = [
-                            &out.bytes[header.clone()],
-                            payload_of(packet, *index, payload),
-                            &PADDING[..usize::from(*padding)],
-                        ];
-                        let queued = self.connections.relayed(slot, parts);
-                        count_stream(counters, to, queued, parts.iter().map(|part| part.len()).sum());
+                Route::ToClient { to, header, payload, padding } => {
+                    let parts = || {
+                        let padding = &PADDING[..usize::from(*padding)];
+                        [&out.bytes[header.clone()], payload_of(packet, *index, payload), padding]
+                    };
+                    match Way::to(to) {
+                        Way::Plain(socket) => datagrams.push(Outgoing::to_client(socket, to, at)),
+                        Way::Session(slot) => {
+                            let records = seal(&mut self.dtls, counters, slot, parts(), sealed);
+                            datagrams.extend(records.map(|socket| Outgoing::to_client(socket, to, at)));
+                        }
+                        Way::Stream(slot) => {
+                            let parts = parts();
+                            let queued = self.connections.relayed(slot, parts);
+                            count_stream(counters, to, queued, parts.iter().map(|part| part.len()).sum());
+                        }
                     }
-                },
+                }
                 Route::ToPeer { relay, peer, dont_fragment, .. } => datagrams.push(Outgoing {
                     from: Out::Relay(*relay),
                     dont_fragment: *dont_fragment,
@@ -410,6 +456,7 @@ impl Shard {
             }
         }
         self.send_datagrams(packet);
+        self.dtls.sent();
         let Work { out, routes, datagrams, .. } = &mut self.work;
         datagrams.clear();
         routes.clear();
@@ -422,20 +469,26 @@ impl Shard {
         let Work { out, routes, datagrams, outbox, complaints, .. } = &mut self.work;
         let counters = &*self.counters;
         // For each flow that a datagram may belong to.
-        let flows =
-            [&counters.client_out[Transport::Udp.index()], &counters.peer_out[0], &counters.peer_out[1]];
-        let (mut packets, mut bytes) = ([0; 3], [0; 3]);
+        let [udp, dtls] = [Transport::Udp, Transport::Dtls].map(|t| &counters.client_out[t.index()]);
+        let flows = [udp, dtls, &counters.peer_out[0], &counters.peer_out[1]];
+        let (mut packets, mut bytes) = ([0; 4], [0; 4]);
+        let listener = |link: u32| match self.listeners.get(link as usize) {
+            Some(UdpListener { socket, local, .. }) => (Some(&**socket), local.ip().is_unspecified()),
+            None => (None, false),
+        };
         datagrams.sort_unstable();
         let mut batch = outbox.batch();
         for outgoing in &*datagrams {
-            let (socket, wildcard, flow) = match outgoing.from {
-                Out::Listener(link) => match self.listeners.get(link as usize) {
-                    Some(UdpListener { socket, local }) => (Some(&**socket), local.ip().is_unspecified(), 0),
-                    None => (None, false, 0),
-                },
-                Out::Relay(id) => (self.relays.get(id), false, 1 + id.family.index()),
+            let ((socket, wildcard), flow) = match outgoing.from {
+                Out::Listener(link) => (listener(link), 0),
+                Out::Records(link) => (listener(link), 1),
+                Out::Relay(id) => ((self.relays.get(id), false), 2 + id.family.index()),
             };
-            let datagram = datagram(&routes[outgoing.route], &out.bytes, packet, wildcard);
+            let routed = &routes[outgoing.route];
+            let datagram = match routed.sealed {
+                Some(place) => record(routed, self.dtls.leaving().datagram(place), wildcard),
+                None => datagram(routed, &out.bytes, packet, wildcard),
+            };
             if let (Some(socket), Some(datagram)) = (socket, datagram) {
                 packets[flow] += 1;
                 bytes[flow] += datagram.parts.iter().map(|part| part.len()).sum::<usize>();
@@ -461,8 +514,7 @@ impl Shard {
 }
 
 impl Outgoing {
-    fn to_client(to: &ClientPath, route: usize) -> Self {
-        let from = Out::Listener(to.link.0);
+    fn to_client(from: Out, to: &ClientPath, route: usize) -> Self {
         Self { from, dont_fragment: false, way: way(to.five_tuple.client.socket()), route }
     }
 }
@@ -508,10 +560,64 @@ fn payload_of<'p>(packet: &impl Fn(usize) -> &'p [u8], index: usize, payload: &R
     if payload.is_empty() { &[] } else { &packet(index)[payload.clone()] }
 }
 
+/// How a client is reached.
+enum Way {
+    Plain(Out),
+    Session(SessionSlot),
+    Stream(Slot),
+}
+
+impl Way {
+    fn to(client: &ClientPath) -> Self {
+        if let Some(slot) = Slot::of(client.link) {
+            return Self::Stream(slot);
+        }
+        if let Some(slot) = SessionSlot::of(client.link) {
+            return Self::Session(slot);
+        }
+        Self::Plain(match client.five_tuple.transport {
+            // Of a handshake.
+            Transport::Dtls => Out::Records(client.link.0),
+            _ => Out::Listener(client.link.0),
+        })
+    }
+}
+
+/// Encrypts a message to a client and says where it is and by which socket it
+/// goes.
+fn seal(
+    dtls: &mut Dtls,
+    counters: &Counters,
+    client: SessionSlot,
+    parts: [&[u8]; 3],
+    sealed: &mut Option<usize>,
+) -> Option<Out> {
+    match dtls.seal(client, parts) {
+        Some((listener, place)) => {
+            *sealed = Some(place);
+            Some(Out::Records(listener))
+        }
+        None => {
+            counters.dropped(DropReason::SendFailed);
+            None
+        }
+    }
+}
+
+/// A route's encrypted message; otherwise like [`datagram`].
+fn record<'a>(routed: &Routed, record: &'a [u8], wildcard: bool) -> Option<Datagram<'a>> {
+    let (Route::Reply { to, .. } | Route::ToClient { to, .. }) = &routed.route else { return None };
+    Some(Datagram {
+        to: to.five_tuple.client.socket(),
+        from: wildcard.then(|| to.five_tuple.server.ip()),
+        parts: [record, &[], &[]],
+    })
+}
+
 /// What a route puts on the wire; `None` when it is none for UDP. `wildcard`:
 /// the socket has no address of its own to send from.
 fn datagram<'a, 'p: 'a>(
-    Routed { packet: index, route }: &Routed,
+    Routed { packet: index, route, .. }: &Routed,
     out: &'a [u8],
     packet: &impl Fn(usize) -> &'p [u8],
     wildcard: bool,
@@ -549,88 +655,5 @@ fn count_stream(counters: &Counters, to: &ClientPath, queued: bool, bytes: usize
         counters.client_out[to.five_tuple.transport.index()].count(bytes);
     } else {
         counters.dropped(DropReason::SlowClient);
-    }
-}
-
-fn log_opened(shard: ShardId, summary: &AllocationSummary) {
-    let five_tuple = &summary.five_tuple;
-    tracing::info!(
-        target: "floe::allocation",
-        id = %format_args!("{}-{}", shard.0, summary.id),
-        user = &*summary.username,
-        client = %five_tuple.client,
-        server = %five_tuple.server,
-        transport = five_tuple.transport.name(),
-        relays = %Relayed(summary),
-        "opened"
-    );
-}
-
-fn log_moved(shard: ShardId, from: FiveTuple, to: &AllocationSummary) {
-    let five_tuple = &to.five_tuple;
-    tracing::info!(
-        target: "floe::allocation",
-        id = %format_args!("{}-{}", shard.0, to.id),
-        user = &*to.username,
-        client = %five_tuple.client,
-        server = %five_tuple.server,
-        transport = five_tuple.transport.name(),
-        relays = %Relayed(to),
-        from_client = %from.client,
-        from_transport = from.transport.name(),
-        "moved"
-    );
-}
-
-fn log_closed(shard: ShardId, summary: &AllocationSummary, reason: CloseReason) {
-    let five_tuple = &summary.five_tuple;
-    let traffic = &summary.traffic;
-    tracing::info!(
-        target: "floe::allocation",
-        id = %format_args!("{}-{}", shard.0, summary.id),
-        user = &*summary.username,
-        client = %five_tuple.client,
-        server = %five_tuple.server,
-        transport = five_tuple.transport.name(),
-        relays = %Relayed(summary),
-        seconds = summary.until.since(summary.opened).as_secs(),
-        up_packets = traffic.up_packets,
-        up_bytes = traffic.up_bytes,
-        down_packets = traffic.down_packets,
-        down_bytes = traffic.down_bytes,
-        reason = reason.name(),
-        "closed"
-    );
-}
-
-fn log_joined(
-    shard: ShardId,
-    allocation: AllocationId,
-    connection: ConnectionId,
-    client: &ClientPath,
-    peer: PeerAddr,
-    origin: Origin,
-) {
-    tracing::info!(
-        target: "floe::allocation",
-        id = %format_args!("{}-{allocation}", shard.0),
-        %connection,
-        client = %client.five_tuple.client,
-        %peer,
-        origin = origin.name(),
-        "data connection opened"
-    );
-}
-
-/// The relayed addresses of an allocation, with a comma between two.
-struct Relayed<'a>(&'a AllocationSummary);
-
-impl std::fmt::Display for Relayed<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (at, relay) in self.0.relays.iter().flatten().enumerate() {
-            let comma = if at == 0 { "" } else { "," };
-            write!(f, "{comma}{relay}")?;
-        }
-        Ok(())
     }
 }

@@ -456,9 +456,9 @@ impl Connection {
     }
 }
 
-/// The deadlines of a connection.
+/// The deadlines of a connection, or of a DTLS session.
 #[derive(Clone, Copy, Debug)]
-struct Watch {
+pub(super) struct Watch {
     opened: Instant,
     /// The last whole message.
     heard: Option<Instant>,
@@ -470,12 +470,12 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(opened: Instant) -> Self {
+    pub(super) fn new(opened: Instant) -> Self {
         Self { opened, heard: None, partial: None, stalled: None }
     }
 
     /// A whole message has come.
-    fn heard(&mut self, now: Instant) {
+    pub(super) fn heard(&mut self, now: Instant) {
         self.heard = Some(now);
         self.partial = None;
     }
@@ -495,7 +495,7 @@ impl Watch {
     }
 
     /// When the connection is to be closed, as things stand.
-    fn deadline(&self, tenure: Tenure) -> Option<Instant> {
+    pub(super) fn deadline(&self, tenure: Tenure) -> Option<Instant> {
         let Some(heard) = self.heard else { return Some(self.opened + FIRST_MESSAGE) };
         let stalled = self.stalled.map(|(_, since)| since + STALLED);
         let without = |since: Instant| {

@@ -18,6 +18,7 @@ use tokio::task::{AbortHandle, LocalSet};
 use super::bind::Sockets;
 use super::clock::Clock;
 use super::connections::Connections;
+use super::dtls::{self, Dtls};
 use super::entrance::Entered;
 use super::limit::ConnectionLimit;
 use super::relays::{self, Relays};
@@ -63,6 +64,10 @@ pub(super) struct Parts {
     pub limit: Arc<ConnectionLimit>,
     /// Connections that the entrance hands over.
     pub entered: mpsc::Receiver<Entered>,
+    /// `None` where no listener takes DTLS.
+    pub dtls: Option<dtls::Entry>,
+    /// What DTLS handshakes for this shard have to say.
+    pub handshakes: mpsc::Receiver<dtls::Report>,
     pub neighbours: Vec<Option<Neighbour>>,
     /// From every other shard.
     pub rings: Vec<(ShardId, Receiver)>,
@@ -131,6 +136,8 @@ async fn serve(parts: Parts) -> io::Result<()> {
         world,
         limit,
         entered,
+        dtls,
+        handshakes,
         neighbours,
         rings,
         wake,
@@ -139,8 +146,8 @@ async fn serve(parts: Parts) -> io::Result<()> {
     } = parts;
     let counters = Arc::clone(&world.counters);
     let mut listeners = Vec::with_capacity(sockets.udp.len());
-    for socket in sockets.udp {
-        listeners.push(UdpListener { local: socket.local_addr()?, socket: Rc::new(socket) });
+    for (socket, takes) in sockets.udp {
+        listeners.push(UdpListener { local: socket.local_addr()?, socket: Rc::new(socket), takes });
     }
     let links = 0..u32::try_from(listeners.len()).unwrap_or(u32::MAX);
     let timer = Rc::new(Notify::new());
@@ -156,6 +163,7 @@ async fn serve(parts: Parts) -> io::Result<()> {
         relays,
         tcp_relays: TcpRelays::new(Weak::clone(common), tasks.clone()),
         connections: Connections::default(),
+        dtls: Dtls::new(dtls),
         neighbours,
         armed: None,
         timer: Rc::clone(&timer),
@@ -175,6 +183,7 @@ async fn serve(parts: Parts) -> io::Result<()> {
         tasks.spawn(tcp::accept(Rc::clone(&common), listener, Arc::clone(&limit), tasks.clone()));
     }
     tasks.spawn(tcp::take_in(Rc::clone(&common), entered, tasks.clone()));
+    tasks.spawn(dtls::take_in(Rc::clone(&common), handshakes));
     tasks.spawn(tcp::adopt(Rc::clone(&common), moved, tasks.clone()));
     tasks.spawn(relays::serve(Rc::clone(&common)));
     tasks.spawn(inbox::serve(Rc::clone(&common), rings, wake));
@@ -224,6 +233,7 @@ async fn obey(
             Command::Drained(reply) => shard.waiting.push(reply),
             Command::Stop => {
                 shard.close_all(now);
+                shard.dtls_close_all(now);
                 return Ok(());
             }
         }

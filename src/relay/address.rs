@@ -154,11 +154,14 @@ pub enum Transport {
     Tcp,
     /// TLS over TCP; otherwise as TCP.
     Tls,
+    /// DTLS over UDP (RFC 7350); otherwise as UDP, from clients that have shown
+    /// where they are.
+    Dtls,
 }
 
 impl Transport {
     /// Every transport, in order; `ALL[t.index()] == t`.
-    pub const ALL: [Self; 3] = [Self::Udp, Self::Tcp, Self::Tls];
+    pub const ALL: [Self; 4] = [Self::Udp, Self::Tcp, Self::Tls, Self::Dtls];
 
     /// Whether messages come out of a byte stream.
     pub const fn is_stream(self) -> bool {
@@ -170,17 +173,24 @@ impl Transport {
         !matches!(self, Self::Udp | Self::Tcp)
     }
 
+    /// Whether a client is known to be where its packets say: a connection or a
+    /// cookie has shown it. Without that, an answer goes to whom somebody names.
+    pub const fn proves_source(self) -> bool {
+        !matches!(self, Self::Udp)
+    }
+
     /// Its place in [`Transport::ALL`].
     pub const fn index(self) -> usize {
         self as usize
     }
 
-    /// `udp`, `tcp` or `tls`, for metrics and logs.
+    /// `udp`, `tcp`, `tls` or `dtls`, for metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+            Self::Dtls => "dtls",
         }
     }
 }

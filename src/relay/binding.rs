@@ -3,7 +3,7 @@
 
 use arrayvec::ArrayVec;
 
-use super::address::{ClientAddr, FiveTuple, ServerAddr};
+use super::address::{ClientAddr, FiveTuple, ServerAddr, Transport};
 use super::engine::{Engine, World, unknown_attributes};
 use super::reply::{self, Asked, drop_counted};
 use super::route::{ClientPath, DropReason, Link, Output, Route};
@@ -34,7 +34,8 @@ struct Vantage<'a> {
 
 impl<'a> Vantage<'a> {
     fn find(all: &'a [NatDiscovery], asked: FiveTuple) -> Option<Self> {
-        if asked.transport.is_stream() {
+        // What comes by another transport can't be answered from elsewhere.
+        if asked.transport != Transport::Udp {
             return None;
         }
         let places = || (0..2).flat_map(|address| (0..2).map(move |port| (address, port)));
@@ -170,7 +171,7 @@ impl Engine {
         })
     }
 
-    /// A Binding request of RFC 3489 (RFC 5389 §12.2), over datagrams only. It is
+    /// A Binding request of RFC 3489 (RFC 5389 §12.2), over UDP only. It is
     /// never answered elsewhere than RFC 5780 would have it: RESPONSE-ADDRESS,
     /// which would send it to anybody, is refused.
     pub(super) fn classic_binding(
@@ -230,5 +231,20 @@ impl Engine {
             }
         }
         Route::Reply { to, message: reply.finish() }
+    }
+
+    /// RFC 8489 §11: the same over DTLS, which RFC 3489 knows nothing of.
+    pub(super) fn classic_over_dtls(
+        &mut self,
+        from: ClientPath,
+        request: &ClassicRequest<'_>,
+        out: &mut Output,
+    ) -> Route {
+        let counters = &self.world.counters;
+        counters.request(Method::BINDING);
+        counters.error(Method::BINDING, ErrorCode::SERVER_ERROR);
+        let mut reply = MessageWriter::classic(&mut out.bytes, Class::Error, Method::BINDING, request.id());
+        reply.put_error(ErrorCode::SERVER_ERROR, ErrorCode::SERVER_ERROR.reason());
+        Route::Reply { to: from, message: reply.finish() }
     }
 }

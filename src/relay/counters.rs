@@ -138,6 +138,8 @@ pub struct Counters {
     pub connections: Counter,
     /// TCP connections refused or closed at a limit or deadline; written by `net`.
     pub connections_refused: Counter,
+    /// DTLS sessions of clients; written by `net`.
+    pub dtls_sessions: Counter,
     /// TCP connections to peers (RFC 6062), open or being opened.
     pub data_connections: Counter,
     /// Such connections that came about, by [`Origin::index`].

@@ -171,7 +171,7 @@ impl Engine {
             Transport::Udp if self.note_owner(now.instant, asked.by.five_tuple, shard) => {
                 self.to_owner(shard, asked.by)
             }
-            Transport::Udp => {
+            Transport::Udp | Transport::Dtls => {
                 let World { counters, .. } = &self.world;
                 let code = ErrorCode::INSUFFICIENT_CAPACITY;
                 counters.request(asked.method);

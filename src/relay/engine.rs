@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use super::address::FiveTuple;
+use super::address::{FiveTuple, Transport};
 use super::allocate::DEFAULT_LIFETIME;
 use super::alternate::AlternateServer;
 use super::authenticate::{Authenticator, Refusal};
@@ -159,7 +159,10 @@ impl Engine {
             Some(PacketKind::Stun) => match Message::parse(packet) {
                 Ok(message) => self.message(now, from, &message, out),
                 Err(ParseError::Malformed) => match ClassicRequest::parse(packet) {
-                    Some(request) if self.settings.classic && !from.five_tuple.transport.is_stream() => {
+                    Some(request) if from.five_tuple.transport == Transport::Dtls => {
+                        self.classic_over_dtls(from, &request, out)
+                    }
+                    Some(request) if self.settings.classic && from.five_tuple.transport == Transport::Udp => {
                         self.classic_binding(now, from, &request, out)
                     }
                     _ => self.drop_packet(DropReason::Malformed),

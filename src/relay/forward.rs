@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::address::{Family, FiveTuple, PeerAddr, RelayAddr};
+use super::address::{Family, FiveTuple, PeerAddr, RelayAddr, Transport};
 use super::bandwidth;
 use super::engine::{Engine, must_be_refused};
 use super::route::{AllocationId, ClientPath, DropReason, Output, RelayId, Route};
@@ -34,6 +34,10 @@ const fn obeys_dont_fragment(client: FiveTuple, relay: Family) -> bool {
         (Family::V4, Family::V6) => false,
     }
 }
+
+/// Largest plaintext of a DTLS record (RFC 6347 §4.1), which carries a message
+/// as a whole (RFC 7350 §3).
+const MAX_RECORD: usize = 1 << 14;
 
 /// Largest STUN message: header and what its length field can say.
 const MAX_MESSAGE: usize = 20 + 65_532;
@@ -247,7 +251,11 @@ impl Engine {
         };
         let five_tuple = path.five_tuple;
         let stream = five_tuple.transport.is_stream();
-        let limit = if stream { MAX_MESSAGE } else { max_udp_payload(five_tuple.client.family()) };
+        let limit = match five_tuple.transport {
+            Transport::Tcp | Transport::Tls => MAX_MESSAGE,
+            Transport::Dtls => MAX_RECORD,
+            Transport::Udp => max_udp_payload(five_tuple.client.family()),
+        };
         let channel = allocation.channel_to(peer, now);
         // ChannelData is padded on streams only, a Data indication's value always.
         let pads = channel.is_none() || stream;

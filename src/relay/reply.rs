@@ -98,8 +98,8 @@ pub(super) fn refusal(
     unauthenticated(now, asked, throttle, counters, out, Class::Error, fill)
 }
 
-/// Any answer to somebody unknown. Over datagrams the source may be forged, so
-/// these are rate-limited and as short as can be (H-017, H-018).
+/// Any answer to somebody unknown. Over UDP the source may be forged, so these
+/// are rate-limited and as short as can be (H-017, H-018).
 pub(super) fn unauthenticated(
     now: Now,
     asked: Asked,
@@ -110,7 +110,7 @@ pub(super) fn unauthenticated(
     fill: impl FnOnce(&mut MessageWriter<'_>),
 ) -> Route {
     let client = asked.by.five_tuple;
-    if !client.transport.is_stream() && !throttle.may_answer(now.instant, client.client.ip()) {
+    if !client.transport.proves_source() && !throttle.may_answer(now.instant, client.client.ip()) {
         return drop_counted(DropReason::Throttled, counters);
     }
     let mut message = MessageWriter::new(&mut out.bytes, class, asked.method, asked.id);
@@ -118,9 +118,9 @@ pub(super) fn unauthenticated(
     finish(asked, message)
 }
 
-/// The reason phrase towards somebody unknown: none over datagrams.
+/// The reason phrase towards somebody unknown: none over UDP.
 pub(super) fn unauthenticated_reason(asked: Asked, code: ErrorCode) -> &'static str {
-    if asked.by.five_tuple.transport.is_stream() { code.reason() } else { "" }
+    if asked.by.five_tuple.transport.proves_source() { code.reason() } else { "" }
 }
 
 pub(super) fn drop_counted(reason: DropReason, counters: &Counters) -> Route {

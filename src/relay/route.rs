@@ -423,7 +423,11 @@ macro_rules! drop_reasons {
 drop_reasons! {
     /// The first byte is neither STUN's nor ChannelData's (RFC 8656 Table 3).
     NotStun = "not_stun",
-    /// A STUN message or ChannelData that breaks its format.
+    /// Plaintext where only DTLS is spoken.
+    NotDtls = "not_dtls",
+    /// A DTLS record from a client without a session.
+    NoSession = "no_session",
+    /// A STUN message, ChannelData or DTLS record that breaks its format.
     Malformed = "malformed",
     /// A method or class this server has no use for.
     Unsupported = "unsupported",
@@ -451,7 +455,7 @@ drop_reasons! {
     TooLarge = "too_large",
     /// More data than the allocation, or the server, may relay.
     Bandwidth = "bandwidth",
-    /// An unauthenticated source asked too often.
+    /// An unauthenticated source asked too often, or began too many handshakes.
     Throttled = "throttled",
     /// A retransmission of a request that is being worked on.
     Retransmission = "retransmission",

@@ -100,8 +100,8 @@ pub trait Bandwidth: Send + Sync {
 /// How often one source may be answered before it has authenticated. `source`
 /// is counted whole for IPv4 and by its /64 for IPv6.
 pub trait Throttle: Send + Sync {
-    /// Whether one more unauthenticated answer may go to `source` (a datagram
-    /// transport only); counts it.
+    /// Whether one more unauthenticated answer may go to `source` (over UDP
+    /// only, where it may be forged); counts it.
     fn may_answer(&self, now: Instant, source: IpAddr) -> bool;
 
     /// Counts a failed login (any transport) and says whether it may be

@@ -1,4 +1,4 @@
-//! Ways in over TCP that begin with more than a first frame: TLS, and balancers
+//! Ways in that begin with more than a first frame: TLS and DTLS, and balancers
 //! that speak the PROXY protocol.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -8,6 +8,9 @@ mod support;
 
 mod alpn;
 mod certificates;
+mod dtls;
+mod dtls_hello;
+mod dtls_session;
 mod one_port;
 mod proxy_header;
 mod proxy_trust;

@@ -2,7 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::Command;
 use std::sync::Arc;
 
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
@@ -35,16 +34,7 @@ fn the_suite_of_the_rfc_works_with_an_rsa_certificate() {
         return;
     }
     let authority = Authority::new();
-    let (key, certificate) = (authority.file("rsa.key"), authority.file("rsa.pem"));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=turn"])
-        .args(["-addext", &format!("subjectAltName=DNS:{HOST}")])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-CA", text(&authority.ca()), "-CAkey", text(&authority.file("ca.key"))])
-        .args(["-keyout", text(&key), "-out", text(&certificate)])
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let (certificate, key) = authority.issue_rsa();
     let server = Server::start(|config| {
         authority.secure(config);
         config.set("tls.certificate", text(&certificate)).set("tls.private-key", text(&key));

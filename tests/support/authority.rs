@@ -5,7 +5,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256,
+};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{
@@ -33,6 +35,8 @@ impl Authority {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Not what it issues is called: that would be its own issuer.
+        params.distinguished_name.push(DnType::CommonName, "tests");
         let certificate = params.self_signed(&key).expect("a certificate");
         let directory = new_directory();
         std::fs::write(directory.join("ca.pem"), certificate.pem()).expect("written");
@@ -62,6 +66,21 @@ impl Authority {
             std::fs::rename(new, self.file(&format!("{name}.{kind}"))).expect("renamed");
         }
         (self.file(&format!("{name}.pem")), self.file(&format!("{name}.key")))
+    }
+
+    /// Issues a certificate for [`HOST`] whose key is RSA, by `openssl`.
+    pub fn issue_rsa(&self) -> (PathBuf, PathBuf) {
+        let (certificate, key) = (self.file("rsa.pem"), self.file("rsa.key"));
+        let made = std::process::Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=turn"])
+            .args(["-addext", &format!("subjectAltName=DNS:{HOST}")])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .args(["-CA", text(&self.ca()), "-CAkey", text(&self.file("ca.key"))])
+            .args(["-keyout", text(&key), "-out", text(&certificate)])
+            .output()
+            .expect("openssl runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        (certificate, key)
     }
 
     /// A server of this configuration listens for TLS on free ports, with a

@@ -9,6 +9,7 @@ use std::time::Duration;
 use floe::wire::{AttributeType, channel_data, frame, padding};
 use socket2::{Domain, Socket, Type};
 
+use super::dtls;
 use super::reply::data_indication;
 use super::{Login, PATIENCE, Reply, Request, Scheme, Server, User};
 
@@ -25,6 +26,8 @@ enum Link {
     /// Connected: what doesn't come from the very address that was asked is not
     /// seen (RFC 8489 §6.3.1.2).
     Udp(UdpSocket),
+    /// One message a record, and one record a datagram.
+    Dtls(Box<dtls::Session>),
     Stream {
         stream: Box<dyn ByteStream>,
         /// What the stream runs on.
@@ -63,6 +66,11 @@ impl Client {
         socket.connect(server).expect("connected");
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         Self { link: Link::Udp(socket), user: None, login: None }
+    }
+
+    /// Over a session that stands.
+    pub fn over_dtls(session: dtls::Session) -> Self {
+        Self { link: Link::Dtls(Box::new(session)), user: None, login: None }
     }
 
     /// On 127.0.0.1, over TCP.
@@ -123,6 +131,7 @@ impl Client {
     pub fn local(&self) -> SocketAddr {
         match &self.link {
             Link::Udp(socket) => socket.local_addr(),
+            Link::Dtls(session) => session.get_ref().0.local_addr(),
             Link::Stream { socket, .. } => socket.local_addr(),
         }
         .expect("bound")
@@ -132,6 +141,7 @@ impl Client {
     pub fn mark(&self, tos: u32, ttl: u32) {
         let socket = match &self.link {
             Link::Udp(socket) => socket2::SockRef::from(socket),
+            Link::Dtls(session) => socket2::SockRef::from(&session.get_ref().0),
             Link::Stream { socket, .. } => socket2::SockRef::from(socket),
         };
         socket.set_tos_v4(tos).expect("IP_TOS");
@@ -142,10 +152,23 @@ impl Client {
         matches!(self.link, Link::Udp(_))
     }
 
+    pub fn is_stream(&self) -> bool {
+        matches!(self.link, Link::Stream { .. })
+    }
+
+    /// The DTLS session itself.
+    pub fn dtls(&mut self) -> &mut dtls::Session {
+        match &mut self.link {
+            Link::Dtls(session) => session,
+            _ => panic!("no session"),
+        }
+    }
+
     /// One datagram, or bytes of the stream.
     pub fn send(&mut self, bytes: &[u8]) {
         match &mut self.link {
             Link::Udp(socket) => assert_eq!(socket.send(bytes).expect("sent"), bytes.len()),
+            Link::Dtls(session) => assert_eq!(session.ssl_write(bytes).expect("sent"), bytes.len()),
             Link::Stream { stream, .. } => stream.write_all(bytes).expect("written"),
         }
     }
@@ -158,6 +181,12 @@ impl Client {
                 let mut buffer = vec![0; 65_536];
                 let length = socket.recv(&mut buffer).expect("a packet from the server");
                 buffer.truncate(length);
+                buffer
+            }
+            Link::Dtls(session) => {
+                let mut buffer = vec![0; 65_536];
+                let read = dtls::until_done(|| session.ssl_read(&mut buffer));
+                buffer.truncate(read.expect("a message from the server"));
                 buffer
             }
             Link::Stream { stream, unread, .. } => loop {
@@ -189,7 +218,7 @@ impl Client {
     pub fn stream(&self) -> &TcpStream {
         match &self.link {
             Link::Stream { socket, .. } => socket,
-            Link::Udp(_) => panic!("UDP has no connection"),
+            Link::Udp(_) | Link::Dtls(_) => panic!("UDP has no connection"),
         }
     }
 
@@ -303,7 +332,7 @@ impl Client {
     /// ChannelData, padded on a stream.
     pub fn send_channel(&mut self, channel: u16, payload: &[u8]) {
         let mut packet = channel_message(channel, payload);
-        if !self.is_udp() {
+        if self.is_stream() {
             packet.resize(packet.len() + padding(payload.len()), 0);
         }
         self.send(&packet);
@@ -335,7 +364,7 @@ impl Client {
 /// A socket whose port no client of this process has had before: a server still
 /// knows the allocation of one that is gone. Below the ephemeral range, so that
 /// it takes no port from listeners and relays.
-fn fresh_socket(ip: IpAddr) -> UdpSocket {
+pub(super) fn fresh_socket(ip: IpAddr) -> UdpSocket {
     const PORTS: std::ops::Range<u32> = 10_000..32_768;
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id().wrapping_mul(2_654_435_761);

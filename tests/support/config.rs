@@ -37,6 +37,7 @@ impl Config {
             "unauthenticated-per-second",
             "failed-logins-per-minute",
             "tcp-connections-per-address",
+            "dtls-sessions-per-address",
             "allocations-per-user",
         ] {
             config.set(&format!("limits.{limit}"), 0);

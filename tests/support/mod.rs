@@ -14,6 +14,7 @@ pub mod authority;
 pub mod client;
 pub mod command;
 pub mod config;
+pub mod dtls;
 pub mod login;
 pub mod namespace;
 pub mod peer;

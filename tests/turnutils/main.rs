@@ -195,6 +195,25 @@ fn mobility() {
     }
 }
 
+// B-001 E-034
+#[test]
+fn dtls() {
+    let authority = Authority::new();
+    let server = Server::start(|config| {
+        authority.secure(config);
+        legacy_channels(config);
+        config.set("listen.dtls", vec!["127.0.0.1:0", "[::1]:0"]);
+    });
+    for address in server.all("dtls") {
+        relay(address, &Echo::at("127.0.0.1"), &["-S", "-c"]);
+        relay(address, &Echo::at("127.0.0.1"), &["-S", "-s", "-l", "171"]);
+    }
+    client_to_client(server.all("dtls")[0], &["-S", "-x"]);
+    if find("turnutils_uclient").is_some() {
+        assert!(server.metric("floe_client_bytes_total", &["transport=\"dtls\""]) > 0.0);
+    }
+}
+
 // B-160
 #[test]
 fn ipv6_clients() {
