@@ -25,7 +25,7 @@ const LASTS: Duration = Duration::from_secs(3600);
 /// Connect two webrtc-rs peers through a TURN server and check data and media
 ///
 /// Without --room both peers run here. With it, run the command on two machines with the same
-/// room; each checks its own side. Exit status: 0 every step was seen, 1 one was not, 2 wrong usage.
+/// room, or enter that room on the web page with a browser; each checks its own side. Exit status: 0 every step was seen, 1 one was not, 2 wrong usage.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// TURN server, turn:HOST:PORT[?transport=udp|tcp] or turns:HOST:PORT; default: the running local server, else one

@@ -32,8 +32,8 @@ export function attach(call, opened) {
   opened.binaryType = "arraybuffer";
   if (opened.label === "file") return receiveFile(opened);
   if (opened.label === "floe-pair") return echo(opened);
-  // By closing it, this page tells `floe pair` that it is none.
-  if (opened.label === "floe-pair-notes") return opened.close();
+  // On this one it would speak to another `floe pair`.
+  if (opened.label === "floe-pair-notes") return;
   peer = call;
   channel = opened;
   const show = () => {

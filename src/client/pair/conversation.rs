@@ -4,10 +4,13 @@
 //!
 //! On a second data channel the sides send each other notes: that both channels
 //! are open, that all media has been sent, what was seen, that the close event
-//! came. So each side knows of every step, in one process or in two.
+//! came. So each side knows of every step, in one process or in two. Whoever has
+//! no such channel is a `stranger`, with a story of its own.
 
 mod negotiation;
+mod stranger;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +27,7 @@ use webrtc::peer_connection::peer_connection_state::RTCPeerConnectionState;
 use webrtc::track::track_local::TrackLocalWriter;
 use webrtc::track::track_local::track_local_static_rtp::TrackLocalStaticRTP;
 
+use self::stranger::Partner;
 use super::media::{self, Kind};
 use super::peer::{Channel, Happening, Peer};
 use super::report::{Failure, Findings, Step};
@@ -68,6 +72,8 @@ pub(super) type PairTypes = (RTCIceCandidateType, RTCIceCandidateType);
 pub(super) struct Outcome {
     pub(super) side: Side,
     pub(super) findings: Findings,
+    /// What could not be asked for, and why.
+    pub(super) skipped: BTreeMap<Step, String>,
     pub(super) failure: Option<Failure>,
     pub(super) pair: Option<PairTypes>,
     /// Payload bytes handed to the data channel and the tracks.
@@ -77,7 +83,8 @@ pub(super) struct Outcome {
 impl Outcome {
     /// Of a side that did not get to begin.
     pub(super) fn failed(side: Side, failure: Failure) -> Self {
-        Self { side, findings: Findings::new(), failure: Some(failure), pair: None, sent: 0 }
+        let (findings, skipped) = (Findings::new(), BTreeMap::new());
+        Self { side, findings, skipped, failure: Some(failure), pair: None, sent: 0 }
     }
 }
 
@@ -109,7 +116,8 @@ pub(super) async fn converse(
     }
     talk.peer.close().await;
     talk.timeline.add(side, "closed", "peer connection closed, allocation deleted");
-    Outcome { side, findings: talk.findings, failure, pair: talk.pair, sent: talk.sent }
+    let Talk { findings, skipped, pair, sent, .. } = talk;
+    Outcome { side, findings, skipped, failure, pair, sent }
 }
 
 /// What a background task has done.
@@ -128,6 +136,10 @@ struct Talk {
     patience: Duration,
     deadline: Instant,
     findings: Findings,
+    skipped: BTreeMap<Step, String>,
+    partner: Partner,
+    /// The other side's description.
+    remote_sdp: String,
     tasks: JoinSet<Result<Done, Failure>>,
 
     described: bool,
@@ -177,6 +189,9 @@ impl Talk {
             patience,
             deadline: Instant::now() + patience,
             findings: Findings::new(),
+            skipped: BTreeMap::new(),
+            partner: Partner::Unknown,
+            remote_sdp: String::new(),
             tasks: JoinSet::new(),
             described: false,
             local_candidates: Vec::new(),
@@ -209,15 +224,21 @@ impl Talk {
         self.findings.entry(step).or_insert_with(|| detail.into());
     }
 
+    fn skip(&mut self, step: Step, why: &str) {
+        self.skipped.entry(step).or_insert_with(|| why.to_owned());
+    }
+
     async fn tell(&mut self) -> Result<(), Failure> {
         while !self.finished {
             let grace = self.media_ends.filter(|_| !self.findings.contains_key(&Step::Packets));
+            let until = self.stranger_until();
             tokio::select! {
                 Some(happening) = self.peer.next() => self.happened(happening).await?,
                 signal = receive(&mut self.signaling) => self.signalled(signal).await?,
                 Some(done) = self.tasks.join_next() => self.done(done).await?,
                 () = at(grace) => self.judge_media()?,
                 () = at(self.leaving) => self.finished = true,
+                () = at(until) => self.stranger_overdue().await?,
                 () = tokio::time::sleep_until(self.deadline) => return Err(self.overdue()),
             }
             self.advance().await?;
@@ -256,7 +277,11 @@ impl Talk {
                 }
             }
             Happening::Offered(which, channel) => self.channels[which as usize] = Some(channel),
+            Happening::Foreign(label) => self.note("channel", format!("the other side opened {label:?}")),
             Happening::Opened(which) => self.opened(which).await?,
+            Happening::Message(Channel::Data, message) if matches!(self.partner, Partner::Stranger(_)) => {
+                self.stranger_said(&message)?;
+            }
             Happening::Message(Channel::Data, message) => {
                 let accepted = self.incoming.accept(&message);
                 accepted.map_err(|cause| Failure::new(Step::Messages, cause))?;
@@ -268,10 +293,13 @@ impl Talk {
             Happening::Message(Channel::Notes, message) => self.read_note(&message).await?,
             Happening::Closed(Channel::Data) => {
                 self.note("channel", "close event");
-                if self.side == Side::Answer {
+                if matches!(self.partner, Partner::Stranger(_)) {
+                    self.stranger_closed()?;
+                } else if self.side == Side::Answer {
                     self.closed().await?;
                 }
             }
+            Happening::Closed(Channel::Notes) if matches!(self.partner, Partner::Stranger(_)) => {}
             Happening::Closed(Channel::Notes) => {
                 if self.leaving.is_none() {
                     let cause = "the other side closed the connection too early";
@@ -282,8 +310,16 @@ impl Talk {
             Happening::Track(kind, stream) => {
                 let name = kind.name();
                 self.note("track", format!("{name} track event, stream {stream}"));
+                if matches!(self.partner, Partner::Stranger(_)) {
+                    self.stranger_track(kind, stream);
+                    return Ok(());
+                }
                 self.receptions.push(media::Reception::new(kind, stream));
             }
+            Happening::Packet(kind, _) if matches!(self.partner, Partner::Stranger(_)) => {
+                self.stranger_packet(kind);
+            }
+            Happening::Reported(kind, received) => self.stranger_reports(kind, received),
             Happening::Packet(kind, packet) => {
                 if let Some(reception) = self.receptions.iter_mut().find(|r| r.kind() == kind) {
                     let accepted = reception.accept(&packet);
@@ -397,6 +433,9 @@ impl Talk {
     // The ends of the story.
 
     async fn advance(&mut self) -> Result<(), Failure> {
+        if matches!(self.partner, Partner::Stranger(_)) {
+            return self.advance_with_stranger().await;
+        }
         if self.media_ends.is_some()
             && self.receptions.len() == Kind::ALL.len()
             && self.receptions.iter().all(media::Reception::is_complete)
@@ -476,7 +515,8 @@ impl Talk {
     /// The first step this side has not seen yet.
     fn next_step(&self) -> Step {
         let own = |step: &Step| !matches!(step, Step::Server | Step::ServerBytes);
-        let missing = |step: &Step| own(step) && !self.findings.contains_key(step);
+        let missing =
+            |step: &Step| own(step) && !self.findings.contains_key(step) && !self.skipped.contains_key(step);
         Step::ALL.into_iter().find(missing).unwrap_or(Step::ChannelClose)
     }
 

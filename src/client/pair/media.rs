@@ -3,7 +3,8 @@
 //!
 //! Neither opus nor VP8 is encoded: SRTP and the relay carry any payload, and a
 //! known one can be compared. No retransmission is negotiated, so what is
-//! counted is what the path delivered.
+//! counted is what the path delivered. A stranger, who may play what comes, is
+//! sent what can be played: silence and one small picture.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub(super) const PACE: Duration = Duration::from_millis(8);
 pub(super) const GRACE: Duration = Duration::from_millis(1_000);
 /// Packets of each track that may be missing: 5 %.
 pub(super) const MAX_LOST: u16 = PACKETS / 20;
+/// The same where they are played: the length of an opus frame.
+pub(super) const STRANGER_PACE: Duration = Duration::from_millis(20);
 /// Sequence number of the first packet.
 const FIRST: u16 = 1_000;
 
@@ -83,6 +86,36 @@ pub(super) fn packet(kind: Kind, index: u16) -> Packet {
         },
         payload: payload(kind, index),
     }
+}
+
+/// The `index`th packet of a track for a stranger, one every [`STRANGER_PACE`]:
+/// opus silence (RFC 6716 §3.1: one frame of 20 ms that decodes to none), and in
+/// each video packet the same key frame of VP8 (RFC 7741 §4.2: one partition that
+/// begins a frame).
+pub(super) fn playable(kind: Kind, index: u16) -> Packet {
+    const SILENCE: [u8; 3] = [0xf8, 0xff, 0xfe];
+    /// 64 by 48 pixels of one colour.
+    const PICTURE: [u8; 61] = [
+        0x10, 0x70, 0x03, 0x00, 0x9d, 0x01, 0x2a, 0x40, 0x00, 0x30, 0x00, 0x3f, 0x11, 0x88, 0xbe, 0x58, 0xac,
+        0x29, 0x26, 0xa3, 0xa2, 0xa8, 0x01, 0x80, 0x22, 0x09, 0x67, 0x00, 0xd4, 0x14, 0x07, 0x7b, 0xb5, 0x34,
+        0xf8, 0x41, 0x00, 0x00, 0xfe, 0xe8, 0x38, 0xbd, 0xb3, 0x5f, 0x61, 0x89, 0x3f, 0xc3, 0xbb, 0x9b, 0xaf,
+        0x57, 0x7c, 0xa4, 0x83, 0x87, 0xc9, 0x6a, 0x00, 0x00, 0x00,
+    ];
+    let payload = match kind {
+        Kind::Audio => Bytes::from_static(&SILENCE),
+        Kind::Video => Bytes::from_static(&PICTURE),
+    };
+    let mut packet = packet(kind, 0);
+    let step = kind.codec().clock_rate / 1_000 * u32::try_from(STRANGER_PACE.as_millis()).unwrap_or(0);
+    packet.header.sequence_number = FIRST.wrapping_add(index);
+    packet.header.timestamp = step.wrapping_mul(u32::from(index));
+    packet.payload = payload;
+    packet
+}
+
+/// How many packets of [`playable`] a report tells of.
+pub(super) fn reported(highest: u16, lost: u32) -> u32 {
+    u32::from(highest.wrapping_sub(FIRST).wrapping_add(1)).saturating_sub(lost)
 }
 
 fn payload(kind: Kind, index: u16) -> Bytes {

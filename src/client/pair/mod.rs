@@ -2,6 +2,9 @@
 //! signaling, connect through a TURN server, exchange messages and media, and
 //! check what came.
 //!
+//! In a room the other peer may be anybody who speaks WebRTC, a browser on floe's
+//! page first of all; it is then checked as far as one side can.
+//!
 //! Works against any TURN server; only the last step (the server's own count of
 //! bytes) asks floe's admin address. Not a load generator and not a conformance
 //! test. Called by `cli::pair`.
@@ -270,7 +273,7 @@ impl Run {
         match entered.await {
             Ok((signaling, role)) => {
                 if role == Role::Offer {
-                    say("waiting for the other peer".to_owned());
+                    say("waiting for the other peer: another floe pair in this room, or a browser".to_owned());
                 }
                 self.peer(role.into(), signaling, ready).await
             }
@@ -322,9 +325,11 @@ impl Run {
 
     fn report(self, endpoint: Option<Endpoint>, outcomes: Vec<Outcome>) -> Report {
         let pair = outcomes.iter().find_map(|outcome| outcome.pair);
+        let skips = outcomes.iter().flat_map(|outcome| outcome.skipped.clone());
+        let skipped = self.skipped.clone().into_iter().chain(skips).collect();
         let sides: Vec<(Side, Findings, Option<Failure>)> =
             own_failures(outcomes).into_iter().map(|o| (o.side, o.findings, o.failure)).collect();
-        let checks = checks(&self.told, &self.skipped, &sides);
+        let checks = checks(&self.told, &skipped, &sides);
         let ok = checks.iter().all(|check| matches!(check.status, Status::Ok | Status::NotChecked));
         let server = endpoint
             .as_ref()

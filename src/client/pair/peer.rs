@@ -21,7 +21,10 @@ use webrtc::peer_connection::configuration::RTCConfiguration;
 use webrtc::peer_connection::peer_connection_state::RTCPeerConnectionState;
 use webrtc::peer_connection::policy::ice_transport_policy::RTCIceTransportPolicy;
 use webrtc::peer_connection::sdp::session_description::RTCSessionDescription;
+use webrtc::rtcp::receiver_report::ReceiverReport;
+use webrtc::rtcp::sender_report::SenderReport;
 use webrtc::rtp::packet::Packet;
+use webrtc::rtp_transceiver::rtp_sender::RTCRtpSender;
 use webrtc::track::track_local::TrackLocal;
 use webrtc::track::track_local::track_local_static_rtp::TrackLocalStaticRTP;
 use webrtc::track::track_remote::TrackRemote;
@@ -37,6 +40,15 @@ const QUEUE: usize = 1_024;
 /// The label of the channel whose events and messages are checked, and of the
 /// one on which the sides tell each other what they saw.
 const LABELS: [(Channel, &str); 2] = [(Channel::Data, "floe-pair"), (Channel::Notes, "floe-pair-notes")];
+
+/// A line of its descriptions by which one `floe pair` knows another. Whoever
+/// does not know an attribute ignores it (RFC 8866 §5.13).
+const MARK: &str = "a=floe-pair";
+
+/// Whether a description is of another `floe pair`.
+pub(super) fn is_marked(sdp: &str) -> bool {
+    sdp.lines().any(|line| line.trim_end() == MARK)
+}
 
 /// Which of the two data channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,11 +66,25 @@ pub(super) enum Happening {
     Connection(RTCPeerConnectionState),
     /// The far side opened a channel.
     Offered(Channel, Arc<RTCDataChannel>),
+    /// The far side opened one that is none of the two.
+    Foreign(String),
     Opened(Channel),
     Message(Channel, DataChannelMessage),
     Closed(Channel),
     Track(Kind, String),
     Packet(Kind, Packet),
+    /// The far side says that so many packets of a track of ours have come, and
+    /// how many it misses (RFC 3550 §6.4.2).
+    Reported(Kind, Received),
+}
+
+/// What a receiver of media says of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Received {
+    /// Highest sequence number, without the cycles before it.
+    pub(super) highest: u16,
+    /// Packets that did not come.
+    pub(super) lost: u32,
 }
 
 type Result<T> = std::result::Result<T, webrtc::Error>;
@@ -132,10 +158,14 @@ impl Peer {
         self.connection.on_data_channel(Box::new(move |channel| {
             let out = out.clone();
             Box::pin(async move {
-                if let Some(&(which, _)) = LABELS.iter().find(|(_, label)| *label == channel.label()) {
-                    attend(&channel, which, &out);
-                    let _ = out.send(Happening::Offered(which, channel)).await;
-                }
+                let happening = match LABELS.iter().find(|(_, label)| *label == channel.label()) {
+                    Some(&(which, _)) => {
+                        attend(&channel, which, &out);
+                        Happening::Offered(which, channel)
+                    }
+                    None => Happening::Foreign(channel.label().to_owned()),
+                };
+                let _ = out.send(happening).await;
             })
         }));
         let out = self.out.clone();
@@ -154,7 +184,7 @@ impl Peer {
         self.happenings.recv().await
     }
 
-    /// Opens one of the two channels (the offering side's part).
+    /// Opens one of the two channels.
     pub(super) async fn open(&self, which: Channel) -> Result<Arc<RTCDataChannel>> {
         let label = LABELS.iter().find(|(channel, _)| *channel == which).map_or("", |(_, label)| label);
         let channel = self.connection.create_data_channel(label, None).await?;
@@ -162,12 +192,13 @@ impl Peer {
         Ok(channel)
     }
 
-    /// Adds a track to `stream` (the offering side's part).
+    /// Adds a track to `stream`.
     pub(super) async fn add_track(&self, kind: Kind, stream: &str) -> Result<Arc<TrackLocalStaticRTP>> {
         let id = kind.name().to_owned();
         let track = Arc::new(TrackLocalStaticRTP::new(kind.codec(), id, stream.to_owned()));
         let sender = Arc::clone(&track) as Arc<dyn TrackLocal + Send + Sync>;
-        self.connection.add_track(sender).await?;
+        let sender = self.connection.add_track(sender).await?;
+        tokio::spawn(read_reports(sender, kind, self.out.clone()));
         Ok(track)
     }
 
@@ -188,7 +219,7 @@ impl Peer {
         let sdp = description.sdp.clone();
         self.mid = sdp.lines().find_map(|line| line.strip_prefix("a=mid:")).map(|mid| mid.trim().to_owned());
         self.connection.set_local_description(description).await?;
-        Ok(Description { kind: kind.to_owned(), sdp })
+        Ok(Description { kind: kind.to_owned(), sdp: format!("{sdp}{MARK}\r\n") })
     }
 
     /// Takes the answer to an own offer.
@@ -254,6 +285,27 @@ fn attend(channel: &RTCDataChannel, which: Channel, out: &mpsc::Sender<Happening
             let _ = closed.send(Happening::Closed(which)).await;
         })
     }));
+}
+
+/// Passes on what the far side says of a track of ours, until the connection
+/// closes.
+async fn read_reports(sender: Arc<RTCRtpSender>, kind: Kind, out: mpsc::Sender<Happening>) {
+    while let Ok((packets, _)) = sender.read_rtcp().await {
+        for packet in packets {
+            let any = packet.as_any();
+            let reports = any
+                .downcast_ref::<ReceiverReport>()
+                .map(|report| &report.reports)
+                .or_else(|| any.downcast_ref::<SenderReport>().map(|report| &report.reports));
+            for report in reports.into_iter().flatten() {
+                let highest = report.last_sequence_number as u16;
+                let happening = Happening::Reported(kind, Received { highest, lost: report.total_lost });
+                if out.send(happening).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
 }
 
 /// Passes on a track's event and packets until the connection closes.

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use webrtc::ice_transport::ice_candidate::RTCIceCandidate;
 use webrtc::ice_transport::ice_candidate_type::RTCIceCandidateType;
 
+use super::stranger::{self, Partner};
 use super::{MAX_REMOTE_CANDIDATES, Talk};
 use crate::client::pair::Policy;
 use crate::client::pair::media::Kind;
@@ -37,7 +38,8 @@ impl Talk {
                 }
                 self.described = true;
                 self.note("signaling", "offer received");
-                let answer = self.peer.answer(offer).await;
+                self.remote_sdp = offer.sdp.clone();
+                let answer = self.answer(offer).await;
                 let answer = answer.map_err(|e| Failure::new(Step::Signaling, format!("the offer: {e}")))?;
                 self.signal(Signal::Answer(answer)).await?;
                 self.note("signaling", "answer sent");
@@ -48,9 +50,11 @@ impl Talk {
                     return fail("the other peer answers too; give one of them --role offer".to_owned());
                 }
                 self.note("signaling", "answer received");
+                self.remote_sdp = answer.sdp.clone();
                 let accepted = self.peer.accept(answer).await;
                 accepted.map_err(|e| Failure::new(Step::Signaling, format!("the answer: {e}")))?;
                 self.found(Step::Signaling, "offer and answer exchanged");
+                self.meet();
             }
             Ok(Signal::NewIceCandidate(candidate)) => self.remote_candidate(candidate).await,
             Ok(Signal::Left(_)) if self.leaving.is_some() => self.finished = true,
@@ -94,12 +98,29 @@ impl Talk {
         for channel in [Channel::Data, Channel::Notes] {
             self.channels[channel as usize] = Some(self.peer.open(channel).await?);
         }
-        self.stream = format!("floe-{:08x}", rand::random::<u32>());
-        for kind in Kind::ALL {
-            self.tracks.push((kind, self.peer.add_track(kind, &self.stream).await?));
-        }
-        self.note("track", format!("audio and video added to stream {}", self.stream));
+        self.add_tracks(&Kind::ALL).await?;
         self.peer.offer().await
+    }
+
+    /// Another `floe pair` is sent no media in return; a stranger is, what it takes.
+    async fn answer(&mut self, offer: Description) -> Result<Description, webrtc::Error> {
+        self.meet();
+        if matches!(self.partner, Partner::Stranger(_)) {
+            let described = stranger::described(&self.remote_sdp);
+            let wanted: Vec<Kind> = described.iter().filter_map(stranger::Described::wants).collect();
+            self.add_tracks(&wanted).await?;
+        }
+        // Tracks come first: webrtc-rs gives an offer's sections to what is there.
+        self.peer.answer(offer).await
+    }
+
+    async fn add_tracks(&mut self, kinds: &[Kind]) -> Result<(), webrtc::Error> {
+        self.stream = format!("floe-{:08x}", rand::random::<u32>());
+        for kind in kinds {
+            self.tracks.push((*kind, self.peer.add_track(*kind, &self.stream).await?));
+            self.note("track", format!("{} added to stream {}", kind.name(), self.stream));
+        }
+        Ok(())
     }
 
     pub(super) async fn local_candidate(&mut self, candidate: &RTCIceCandidate) -> Result<(), Failure> {
