@@ -7,6 +7,7 @@
 mod support;
 
 mod commands;
+mod confinement;
 mod credentials;
 mod grafana;
 mod manual;
