@@ -62,6 +62,9 @@ pub enum Access {
     },
     /// As one of this many users of `auth.users`.
     Users(usize),
+    /// With access tokens only, sealed with one of this many keys of
+    /// `auth.oauth-keys`.
+    Tokens(usize),
 }
 
 /// A server at work. Stopping it takes [`Running::stop`]; when it is dropped its
@@ -188,6 +191,7 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
     let urls = urls::urls(&told, &relays, host.as_deref());
     let access = match secrets.first() {
         Some(secret) => minted(secret, made_up, now)?,
+        None if config.auth.users.is_empty() => Access::Tokens(config.auth.oauth_keys.len()),
         None => Access::Users(config.auth.users.len()),
     };
     let token = random_token();
@@ -395,8 +399,18 @@ fn directory(loaded: &Loaded, secrets: &[Secret], random: &mut OsRandom) -> Resu
         secrets: secrets.to_vec(),
         max_allocations: most,
         own_limits: vec![(admin::TEST_USER.to_owned(), admin::TEST_ALLOCATIONS)],
+        third_party: auth::ThirdPartySettings {
+            server_name: config.oauth_server_name().to_owned(),
+            keys: oauth_keys(config)?,
+            max_allocations: most,
+        },
     };
     Directory::new(settings, random).map_err(|error| StartError::Configuration(format!("auth: {error}")))
+}
+
+fn oauth_keys(config: &Config) -> Result<Vec<auth::OauthKey>, StartError> {
+    let wrong = |error| StartError::Configuration(format!("auth.oauth-keys: {error}"));
+    config.auth.oauth_keys.iter().map(|key| auth::OauthKey::new(&key.settings()).map_err(wrong)).collect()
 }
 
 fn alternate_server(server: &config::AlternateServer) -> AlternateServer {

@@ -22,6 +22,8 @@ mod tcp_sequences;
 #[allow(dead_code)] // the engine's tests use the rest
 mod world;
 
+#[path = "../fuzz/fuzz_targets/access_token.rs"]
+mod access_token;
 #[path = "../fuzz/fuzz_targets/admin_http.rs"]
 mod admin_http;
 #[path = "../fuzz/fuzz_targets/classic_stun.rs"]
@@ -58,6 +60,7 @@ type Check = fn(&[u8]);
 
 /// Every target, by name, and what it does with an input.
 const TARGETS: &[(&str, Check)] = &[
+    ("access_token", access_token::check),
     ("admin_http", admin_http::check),
     ("classic_stun", classic_stun::check),
     #[cfg(feature = "client")]

@@ -6,7 +6,9 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use floe::auth::{Directory, DirectorySettings, LAST_EXPIRY, Secret, User, mint, opaque_string};
+use floe::auth::{
+    Directory, DirectorySettings, LAST_EXPIRY, Secret, ThirdPartySettings, User, mint, opaque_string,
+};
 use floe::relay::UnixTime;
 use floe::relay::world::{Random, Standing, Users as _};
 use floe::wire::integrity::{LongTermKeys, PasswordAlgorithm};
@@ -31,12 +33,14 @@ static SECRETS: LazyLock<[Secret; 2]> =
 static DIRECTORY: LazyLock<Directory> = LazyLock::new(|| {
     let user = User { name: "alice".into(), password: "alice's".to_owned().into(), max_allocations: 0 };
     let secrets = SECRETS.to_vec();
+    let third_party = ThirdPartySettings::default();
     let settings = DirectorySettings {
         realm: REALM.into(),
         users: vec![user],
         secrets,
         max_allocations: 8,
         own_limits: vec![],
+        third_party,
     };
     Directory::new(settings, &mut Zeros).unwrap()
 });

@@ -1,4 +1,4 @@
-//! Static users and shared secrets, as keys.
+//! Static users, shared secrets and authorization servers, as keys.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,9 +9,10 @@ use ring::hmac;
 use zeroize::Zeroizing;
 
 use super::opaque::{NotOpaque, opaque_string};
+use super::third_party::{AuthorizationServers, MAX_OAUTH_KEYS, SERVER_NAME_BYTES, ThirdPartySettings};
 use super::time_limited::{self, NAME_BYTES, Secret};
 use crate::relay::time::UnixTime;
-use crate::relay::world::{Account, Random, Standing, Users};
+use crate::relay::world::{Account, Random, Standing, ThirdParty, Users};
 use crate::wire::integrity::{LongTermKeys, userhash};
 
 /// Most shared secrets at once: a request with a wrong password costs one HMAC
@@ -49,6 +50,8 @@ pub struct DirectorySettings {
     /// Users of time-limited credentials with a limit of their own, where it is
     /// the lower one.
     pub own_limits: Vec<(String, u32)>,
+    /// Authorization servers and their keys; without keys it is off.
+    pub third_party: ThirdPartySettings,
 }
 
 /// Why a [`Directory`] can't be made.
@@ -75,6 +78,15 @@ pub enum DirectoryError {
     /// More secrets than a request may cost.
     #[error("there are {0} shared secrets; at most {MAX_SECRETS} may be current")]
     TooManySecrets(usize),
+    /// More keys of authorization servers than anyone has.
+    #[error("there are {0} oauth keys; at most {MAX_OAUTH_KEYS} may be current")]
+    TooManyOauthKeys(usize),
+    /// Nobody could tell which one a token is by, or who is meant.
+    #[error("the kid {0:?} is there twice, or is a user's name too")]
+    Kid(Arc<str>),
+    /// Empty, or too long to be sent.
+    #[error("the server name of access tokens must have 1 to {SERVER_NAME_BYTES} bytes")]
+    ServerName,
 }
 
 /// Everyone who may allocate in one realm. Passwords and secrets are not kept,
@@ -108,6 +120,7 @@ pub struct Directory {
     max_allocations: u32,
     own_limits: Vec<(String, u32)>,
     accounts: Cache<Arc<str>, Arc<Account>>,
+    third_party: Option<AuthorizationServers>,
 }
 
 struct StaticUser {
@@ -133,6 +146,13 @@ impl Directory {
         }
         let mut decoy = [0; 32];
         random.fill(&mut decoy);
+        let third_party = third_party(settings.third_party, random)?;
+        for kid in third_party.iter().flat_map(AuthorizationServers::kids) {
+            if users.contains_key(kid) {
+                return Err(DirectoryError::Kid(kid.clone()));
+            }
+            names.insert(userhash(kid, &realm), kid.clone());
+        }
         Ok(Self {
             realm,
             users,
@@ -142,6 +162,7 @@ impl Directory {
             max_allocations: settings.max_allocations,
             own_limits: settings.own_limits,
             accounts: Cache::new(CACHED_ACCOUNTS),
+            third_party,
         })
     }
 
@@ -203,15 +224,33 @@ impl Users for Directory {
     }
 
     fn enumerable(&self) -> bool {
-        !self.users.is_empty() && self.password_keys.is_empty()
+        !self.names.is_empty() && self.password_keys.is_empty()
+    }
+
+    fn third_party(&self) -> Option<&dyn ThirdParty> {
+        self.third_party.as_ref().map(|third_party| third_party as &dyn ThirdParty)
     }
 }
 
 impl fmt::Debug for Directory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (users, secrets) = (self.users.len(), self.password_keys.len());
-        write!(f, "Directory({:?}, {users} users, {secrets} secrets)", self.realm)
+        let kids = self.third_party.iter().flat_map(AuthorizationServers::kids).count();
+        write!(f, "Directory({:?}, {users} users, {secrets} secrets, {kids} oauth keys)", self.realm)
     }
+}
+
+fn third_party(
+    settings: ThirdPartySettings,
+    random: &mut dyn Random,
+) -> Result<Option<AuthorizationServers>, DirectoryError> {
+    if settings.keys.len() > MAX_OAUTH_KEYS {
+        return Err(DirectoryError::TooManyOauthKeys(settings.keys.len()));
+    }
+    if !settings.keys.is_empty() && !(1..=SERVER_NAME_BYTES).contains(&settings.server_name.len()) {
+        return Err(DirectoryError::ServerName);
+    }
+    AuthorizationServers::new(settings, random).map_err(DirectoryError::Kid)
 }
 
 fn realm(text: &str) -> Result<String, DirectoryError> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::auth::mint;
+use crate::auth::{Algorithm, OauthKey, OauthKeySettings, mint};
 use std::time::Duration;
 
 const NOW: UnixTime = UnixTime::from_secs(1_699_996_400);
@@ -19,7 +19,15 @@ fn user(name: &str, password: &str) -> User {
 
 fn settings(users: Vec<User>, secrets: &[&str]) -> DirectorySettings {
     let secrets = secrets.iter().map(|text| Secret::new("any", text)).collect();
-    DirectorySettings { realm: REALM.into(), users, secrets, max_allocations: 64, own_limits: vec![] }
+    let third_party = ThirdPartySettings { server_name: REALM.into(), ..ThirdPartySettings::default() };
+    DirectorySettings {
+        realm: REALM.into(),
+        users,
+        secrets,
+        max_allocations: 64,
+        own_limits: vec![],
+        third_party,
+    }
 }
 
 fn directory(users: Vec<User>, secrets: &[&str]) -> Directory {
@@ -275,6 +283,51 @@ fn users_are_enumerable_only_when_all_are_static() {
     assert!(!directory(alice(), &["north"]).enumerable());
     assert!(!directory(vec![], &["north"]).enumerable());
     assert!(!directory(vec![], &[]).enumerable());
+}
+
+fn with_keys(users: Vec<User>, secrets: &[&str], kids: &[&str]) -> Result<Directory, DirectoryError> {
+    let key = |kid: &&str| {
+        let settings = OauthKeySettings {
+            kid: (*kid).into(),
+            key: "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=".to_owned().into(),
+            algorithm: Algorithm::A256Gcm,
+            not_before: UnixTime::from_secs(0),
+            lifetime: 0,
+            authority: String::new(),
+        };
+        OauthKey::new(&settings).unwrap()
+    };
+    let mut settings = settings(users, secrets);
+    settings.third_party.keys = kids.iter().map(key).collect();
+    Directory::new(settings, &mut Seven)
+}
+
+// E-020 E-021
+#[test]
+fn access_tokens_are_taken_where_there_are_keys() {
+    assert!(directory(vec![], &["north"]).third_party().is_none());
+    let directory = with_keys(vec![], &["north"], &["a"]).unwrap();
+    assert_eq!(directory.third_party().unwrap().server_name(), REALM);
+}
+
+//
+#[test]
+fn a_kid_is_found_by_its_userhash_too() {
+    let directory = with_keys(vec![user("alice", "k3Vq9xTz")], &[], &["key 1", "key 2"]).unwrap();
+    assert_eq!(directory.name_of_hash(&userhash("key 2", REALM)).as_deref(), Some("key 2"));
+    assert!(directory.enumerable());
+    assert!(with_keys(vec![], &[], &["key 1"]).unwrap().enumerable());
+    assert!(!with_keys(vec![], &["north"], &["key 1"]).unwrap().enumerable());
+}
+
+#[test]
+fn a_kid_is_nobodys_name() {
+    let refused = |users, kids: &[&str]| with_keys(users, &[], kids).err().unwrap();
+    assert_eq!(refused(vec![user("alice", "k3Vq9xTz")], &["alice"]), DirectoryError::Kid("alice".into()));
+    assert_eq!(refused(vec![], &["a", "a"]), DirectoryError::Kid("a".into()));
+    let many: Vec<String> = (0..65).map(|n| n.to_string()).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(refused(vec![], &many), DirectoryError::TooManyOauthKeys(65));
 }
 
 //

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::time_limited::{self, NAME_BYTES};
 use crate::relay::time::UnixTime;
-use crate::relay::world::{Account, Standing, Users};
+use crate::relay::world::{Account, Standing, ThirdParty, Users};
 
 /// Most names at once, some megabytes of memory.
 const MOST: usize = 100_000;
@@ -121,6 +121,10 @@ impl<U: Users> Users for Unrevoked<U> {
 
     fn enumerable(&self) -> bool {
         self.users.enumerable()
+    }
+
+    fn third_party(&self) -> Option<&dyn ThirdParty> {
+        self.users.third_party()
     }
 }
 

@@ -1,6 +1,9 @@
 //! Whether a secret is one that an attacker tries first (RFC 8489 §16.1.1: an
 //! eavesdropper can test passwords offline against one captured message).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 /// Shortest shared secret, in characters.
 const SECRET_LENGTH: usize = 16;
 /// Shortest password of a static user, in characters.
@@ -85,6 +88,28 @@ pub fn weak_password(password: &str) -> Option<&'static str> {
     weakness(password, PASSWORD_LENGTH, "has fewer than 8 characters")
 }
 
+/// Keys in the manual and the source of coturn's `turnutils_oauth` and
+/// `turnutils_uclient -J`, cut to the length that the algorithm takes.
+const SAMPLE_TOKEN_KEYS: &[&[u8]] = &[
+    b"01234567890123456789012345678901",
+    b"12345678901234567890123456789012",
+    b"1234567890123456",
+    b"HGkj32KJGiuy098sdfaqbNjOiaz71923",
+];
+
+/// What is wrong with a base64 key of `auth.oauth-keys`, if anything: it is out of
+/// a manual, or has fewer than 5 different bytes. Its length is the algorithm's
+/// affair. The words complete "the key …".
+pub fn weak_token_key(key: &str) -> Option<&'static str> {
+    let mut bytes = STANDARD.decode(key.trim()).ok()?;
+    if SAMPLE_TOKEN_KEYS.contains(&bytes.as_slice()) {
+        return Some("is a sample out of a manual");
+    }
+    bytes.sort_unstable();
+    bytes.dedup();
+    (bytes.len() < DIFFERENT_CHARACTERS).then_some("has fewer than 5 different bytes")
+}
+
 fn weakness(text: &str, least: usize, short: &'static str) -> Option<&'static str> {
     let plain: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
     if SAMPLES.iter().any(|sample| plain.eq_ignore_ascii_case(sample)) {
@@ -112,6 +137,20 @@ mod tests {
         }
         assert!(weak_secret("your-static-auth-secret").is_some());
         assert!(weak_secret("examplesecret").is_some());
+    }
+
+    // H-035
+    #[test]
+    fn token_keys_out_of_manuals_are_known() {
+        let weak = |bytes: &[u8]| weak_token_key(&STANDARD.encode(bytes));
+        assert_eq!(
+            weak_token_key("SEdrajMyS0pHaXV5MDk4c2RmYXFiTmpPaWF6NzE5MjM="),
+            Some("is a sample out of a manual")
+        );
+        assert_eq!(weak(b"1234567890123456"), Some("is a sample out of a manual"));
+        assert_eq!(weak(&[0; 32]), Some("has fewer than 5 different bytes"));
+        assert_eq!(weak(b"0123012301230123"), Some("has fewer than 5 different bytes"));
+        assert_eq!(weak(b"k3Vq9xTz0LmN4wBpk3Vq9xTz0LmN4wBp"), None);
     }
 
     // H-035

@@ -119,13 +119,24 @@ fn access(text: &mut String, of: &Banner<'_>) {
             let users = if *count == 1 { "the user".to_owned() } else { format!("the {count} users") };
             let _ =
                 writeln!(text, "Clients log in as {users} of auth.users, whose passwords are not shown, at");
-            for url in of.urls {
-                let _ = writeln!(text, "  {url}");
-            }
+            urls(text, of.urls);
             text.push_str(
                 "With auth.secrets set, credentials that expire by themselves stand here instead.\n",
             );
         }
+        Access::Tokens(count) => {
+            let keys = if *count == 1 { "the key".to_owned() } else { format!("one of the {count} keys") };
+            let _ = writeln!(text, "Clients log in with access tokens (RFC 7635), sealed with {keys} of");
+            text.push_str("auth.oauth-keys, at\n");
+            urls(text, of.urls);
+            text.push_str("`floe credentials --oauth KID` makes one for a try.\n");
+        }
+    }
+}
+
+fn urls(text: &mut String, urls: &[String]) {
+    for url in urls {
+        let _ = writeln!(text, "  {url}");
     }
 }
 

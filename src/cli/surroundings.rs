@@ -90,7 +90,7 @@ impl Surroundings {
             Access::Minted { username, credential, .. } => {
                 Some(Credentials { username, password: credential })
             }
-            Access::Users(_) => None,
+            Access::Users(_) | Access::Tokens(_) => None,
         };
         Self {
             servers: listeners.filter_map(|(transport, address)| url(transport.name(), *address)).collect(),

@@ -52,13 +52,14 @@ pub(super) fn check(config: &Config, given: &BTreeMap<&'static str, Given>, repo
     check.nat_discovery();
     check.bandwidth();
     check.credentials();
+    check.oauth();
     check.admin();
     check.peers();
     check.log();
 }
 
-struct Check<'a> {
-    config: &'a Config,
+pub(super) struct Check<'a> {
+    pub(super) config: &'a Config,
     given: &'a BTreeMap<&'static str, Given>,
     report: &'a mut Report,
 }
@@ -461,8 +462,7 @@ impl Check<'_> {
         }
     }
 
-    /// An empty secret is an error. A weak one is a warning where nobody else
-    /// can reach the server or the operator has agreed to it.
+    /// An empty secret is an error; for a weak one see [`Check::weak`].
     fn strength(
         &mut self,
         key: &'static str,
@@ -477,7 +477,12 @@ impl Check<'_> {
             return;
         }
         let Some(fault) = weakness(secret.expose()) else { return };
-        let message = format!("{key}: {which} {fault}; {MAKE_ONE}");
+        self.weak(origin, format!("{key}: {which} {fault}; {MAKE_ONE}"));
+    }
+
+    /// A warning where nobody else can reach the server or the operator has agreed
+    /// to it, else an error.
+    pub(super) fn weak(&mut self, origin: Origin, message: String) {
         if self.config.auth.allow_weak || self.only_loopback() {
             self.report.warn(origin, message);
         } else {
@@ -540,17 +545,17 @@ impl Check<'_> {
         }
     }
 
-    fn error(&mut self, key: &'static str, text: impl AsRef<str>) {
+    pub(super) fn error(&mut self, key: &'static str, text: impl AsRef<str>) {
         let origin = self.origin(key);
         self.report.error(origin, format!("{key}: {}", text.as_ref()));
     }
 
-    fn warn(&mut self, key: &'static str, text: impl AsRef<str>) {
+    pub(super) fn warn(&mut self, key: &'static str, text: impl AsRef<str>) {
         let origin = self.origin(key);
         self.report.warn(origin, format!("{key}: {}", text.as_ref()));
     }
 
-    fn entry_error(&mut self, key: &'static str, index: usize, text: impl AsRef<str>) {
+    pub(super) fn entry_error(&mut self, key: &'static str, index: usize, text: impl AsRef<str>) {
         let origin = self.entry_origin(key, index);
         self.report.error(origin, format!("{key}: {}", text.as_ref()));
     }
@@ -564,7 +569,7 @@ impl Check<'_> {
         self.given.get(key).map_or(Origin::Default, |given| given.origin.clone())
     }
 
-    fn entry_origin(&self, key: &str, index: usize) -> Origin {
+    pub(super) fn entry_origin(&self, key: &str, index: usize) -> Origin {
         let entry = self.given.get(key).and_then(|given| given.entries.get(index));
         entry.cloned().unwrap_or_else(|| self.origin(key))
     }

@@ -116,6 +116,15 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("auth.nonce-secret", Kind::Text, "a text, or \"\" for one made from the first secret").secret(),
     Key::new("auth.strict-expiry", Kind::Switch, SWITCH),
     Key::new("auth.allow-weak", Kind::Switch, SWITCH),
+    Key::new(
+        "auth.oauth-keys",
+        Kind::List,
+        "a list of keys, each as { kid = \"…\", key = \"…\", algorithm = \"A256GCM\", not-before = 1790000000, \
+         lifetime = 7776000, authorization-server = \"…\" }, of which kid and key are needed, and algorithm may be A128GCM",
+    )
+    .secret()
+    .fields(&["kid", "key", "algorithm", "not-before", "lifetime", "authorization-server"]),
+    Key::new("auth.oauth-server-name", Kind::Text, "a name, as \"turn.example.org\", or \"\" for the realm"),
     Key::new("peers.allow", Kind::List, PREFIXES),
     Key::new("peers.deny", Kind::List, PREFIXES),
     Key::new("limits.unauthenticated-per-second", Kind::Number, COUNT),

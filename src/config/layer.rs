@@ -251,13 +251,17 @@ fn read(key: &Key, text: &str) -> Value {
     }
 }
 
-/// A list in a file of its own may also stand there one entry a line, as secrets
-/// do while the old one is still good.
+/// A list in a file of its own may also stand there one entry a line, text or table,
+/// as secrets do while the old one is still good.
 fn read_file(key: &Key, text: &str) -> Value {
     match read(key, text) {
         Value::Array(list) if list == [Value::String(text.to_owned())] && text.contains('\n') => {
             let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-            Value::Array(lines.map(|line| Value::String(line.to_owned())).collect())
+            let entry = |line: &str| match ValueDeserializer::parse(line).and_then(Value::deserialize) {
+                Ok(table @ Value::Table(_)) => table,
+                _ => Value::String(line.to_owned()),
+            };
+            Value::Array(lines.map(entry).collect())
         }
         value => value,
     }

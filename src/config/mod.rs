@@ -15,6 +15,7 @@ mod key;
 mod layer;
 mod load;
 mod model;
+mod oauth;
 mod problem;
 mod secret;
 pub mod urls;
@@ -26,6 +27,7 @@ pub use model::{
     Admin, ApiKey, Auth, CertificatePair, Config, KeyTerms, Limits, Listen, Log, LogFormat, Peers, PortRange,
     Relay, SharedSecret, Tls,
 };
+pub use oauth::{OauthKey, TokenAlgorithm};
 pub use problem::{Invalid, Origin, Problem, Severity};
 pub use secret::Secret;
 

@@ -12,6 +12,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::alternate::AlternateServer;
+use super::oauth::OauthKey;
 use super::secret::Secret;
 
 /// Port of STUN and TURN without TLS (RFC 8656 §3.1).
@@ -211,12 +212,16 @@ pub struct Auth {
     pub strict_expiry: bool,
     /// Weak secrets and passwords are only warned of.
     pub allow_weak: bool,
+    /// Keys shared with authorization servers (RFC 7635); empty: off.
+    pub oauth_keys: Vec<OauthKey>,
+    /// The name that access tokens are made for; empty: the realm.
+    pub oauth_server_name: String,
 }
 
 impl Auth {
     /// Nobody could log in: a secret must be made up for this run.
     pub fn is_empty(&self) -> bool {
-        self.secrets.is_empty() && self.users.is_empty()
+        self.secrets.is_empty() && self.users.is_empty() && self.oauth_keys.is_empty()
     }
 }
 
@@ -331,6 +336,14 @@ pub struct Stun {
 }
 
 impl Config {
+    /// The name that access tokens are made for (RFC 7635 §6.1).
+    pub fn oauth_server_name(&self) -> &str {
+        match self.auth.oauth_server_name.as_str() {
+            "" => &self.realm,
+            name => name,
+        }
+    }
+
     /// What RFC 5780 is served at, for each family that has it: two addresses of
     /// `listen.udp` with one port, by two ports. Empty when it is off, or when
     /// there are no such addresses.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use super::*;
-use crate::relay::world::{Account, QuotaExceeded, Reach, Standing};
+use crate::relay::world::{Account, QuotaExceeded, Reach, Standing, ThirdParty};
 use crate::relay::{Instant, PeerAddr, UnixTime};
 
 /// Knows nobody, denies every peer, limits nothing.
@@ -28,6 +28,10 @@ impl Users for Nobody {
 
     fn enumerable(&self) -> bool {
         false
+    }
+
+    fn third_party(&self) -> Option<&dyn ThirdParty> {
+        None
     }
 }
 

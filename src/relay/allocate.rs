@@ -47,7 +47,8 @@ enum PortWish {
 pub(super) struct Opening {
     pub(super) asked: Asked,
     identity: Identity,
-    lifetime: Duration,
+    /// Seconds.
+    lifetime: u32,
     wish: PortWish,
     /// Families still to be opened; the first is being worked on.
     families: ArrayVec<Family, 2>,
@@ -93,7 +94,7 @@ impl Engine {
                 return Ok(self.drop_packet(DropReason::Retransmission));
             }
             Some((id, Entry::Live(allocation)))
-                if allocation.allocate_id == asked.id && allocation.username == identity.username =>
+                if allocation.allocate_id == asked.id && identity.owns(allocation) =>
             {
                 return Ok(self.allocated(now.instant, asked, identity, (id, allocation), out));
             }
@@ -126,7 +127,7 @@ impl Engine {
         let mut families = wishes.families;
         let wish = match (wishes.token, wishes.even_port) {
             (Some(token), _) => {
-                let reservation = self.redeem(token, &identity.username);
+                let reservation = self.redeem(token, identity);
                 let claim = reservation.ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?.claim;
                 families = [Family::of(self.world.pool.local(claim).ip())].into_iter().collect();
                 PortWish::Held(claim)
@@ -145,7 +146,7 @@ impl Engine {
         let opening = Opening {
             asked,
             identity: identity.clone(),
-            lifetime: Duration::from_secs(lifetime.into()),
+            lifetime,
             wish,
             families,
             one_is_enough,
@@ -255,15 +256,15 @@ impl Engine {
             return self.fail(id, ErrorCode::INSUFFICIENT_CAPACITY, out);
         }
         let odd = self.table.opening_mut(id).and_then(|opening| opening.odd.take());
-        let expires = now.instant + lifetime;
+        let expires = now.instant + Duration::from_secs(identity.bounded(now.instant, lifetime).into());
         let relays = opened.map(|claim| {
             claim.map(|claim| Relay { claim, address: self.world.pool.advertised(claim), expires })
         });
-        let user = &identity.account.user;
+        let user = &identity.user;
         if tcp {
             opened.into_iter().flatten().for_each(|claim| self.world.pool.tcp().add_relay(claim));
         }
-        let reservation_token = odd.map(|claim| self.reserve(now.instant, claim, &identity.username, user));
+        let reservation_token = odd.map(|claim| self.reserve(now.instant, claim, &identity));
         let rate = self.settings.bits_per_second_per_allocation;
         let allocation = Allocation {
             path: asked.by,
@@ -281,6 +282,7 @@ impl Engine {
             traffic: Traffic::default(),
             bandwidth: (rate > 0).then(|| Bucket::new(rate, now.instant)),
             tcp: tcp.then(|| Box::new(TcpRelay::new(self.hash.clone()))),
+            access: identity.access.clone(),
             timer: self.timers.insert(expires, Timer::Allocation(id)),
             timer_at: expires,
         };
@@ -333,7 +335,7 @@ impl Engine {
         }
         let pair = opening.odd.is_some() || opening.wish == PortWish::Pair;
         opening.odd.into_iter().for_each(|odd| self.world.pool.release(odd));
-        let user = &opening.identity.account.user;
+        let user = &opening.identity.user;
         self.world.quota.release(user);
         if pair {
             self.world.quota.release(user);
@@ -352,15 +354,14 @@ impl Engine {
     /// Counts the allocation, and the port held beside it, towards the quota
     /// (B-035). A redeemed reservation has been counted when it was made.
     fn charge(&mut self, identity: &Identity, wish: PortWish) -> Result<(), QuotaExceeded> {
-        let account = &identity.account;
         let wanted = match wish {
             PortWish::Held(_) => 0,
             PortWish::Any | PortWish::Even => 1,
             PortWish::Pair => 2,
         };
         for had in 0..wanted {
-            if let Err(exceeded) = self.world.quota.acquire(&account.user, account.max_allocations) {
-                (0..had).for_each(|_| self.world.quota.release(&account.user));
+            if let Err(exceeded) = self.world.quota.acquire(&identity.user, identity.max_allocations) {
+                (0..had).for_each(|_| self.world.quota.release(&identity.user));
                 return Err(exceeded);
             }
         }

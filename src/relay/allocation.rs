@@ -9,6 +9,7 @@ use std::time::Duration;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use super::access::Access;
 use super::address::{Family, PeerAddr, RelayAddr};
 use super::bandwidth::Bucket;
 use super::counters::Counters;
@@ -56,7 +57,8 @@ pub(super) struct Allocation {
     pub(super) path: ClientPath,
     /// There when it has a ticket (RFC 8016).
     pub(super) mobility: Option<Box<Mobility>>,
-    /// As it was sent: only this name may touch the allocation.
+    /// As it was sent by who made it; [`Identity::owns`](super::authenticate::Identity::owns)
+    /// says who may touch it.
     pub(super) username: Arc<str>,
     /// What quotas count.
     pub(super) user: Arc<str>,
@@ -77,6 +79,8 @@ pub(super) struct Allocation {
     pub(super) bandwidth: Option<Bucket>,
     /// There when it relays TCP (RFC 6062), not UDP.
     pub(super) tcp: Option<Box<TcpRelay>>,
+    /// There when it was made by an access token; of the last one shown.
+    pub(super) access: Option<Arc<Access>>,
     pub(super) timer: TimerId,
     pub(super) timer_at: Instant,
 }

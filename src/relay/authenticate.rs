@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use arrayvec::ArrayVec;
-
+use super::access::Access;
 use super::address::FiveTuple;
+use super::allocation::Allocation;
 use super::nonce::{Features, Nonce, NonceState, Nonces};
 use super::route::LoginFault;
-use super::time::Now;
-use super::world::{Account, Standing, Throttle, Users};
+use super::time::{Instant, Now};
+use super::world::{Account, MacKey, Standing, Throttle, Users};
 use crate::wire::integrity::PasswordAlgorithm;
 use crate::wire::{AttributeType, ErrorCode, Message, MessageWriter, Method};
 
@@ -20,7 +20,7 @@ const MAX_USERNAME_PARSED: usize = 763;
 /// How the answers to an authenticated request are signed.
 #[derive(Clone, Debug)]
 pub(super) struct Signer {
-    key: ArrayVec<u8, 32>,
+    key: MacKey,
     sha256: bool,
 }
 
@@ -42,15 +42,48 @@ impl Signer {
 /// Who sent a request.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
+    /// USERNAME; with an access token the kid of its key.
     pub(super) username: Arc<str>,
-    pub(super) account: Arc<Account>,
+    /// What quotas count.
+    pub(super) user: Arc<str>,
+    /// Most allocations at once; 0 is no limit.
+    pub(super) max_allocations: u32,
     pub(super) signer: Signer,
+    /// There with an access token.
+    pub(super) access: Option<Arc<Access>>,
+}
+
+impl Identity {
+    /// Whether an allocation is this client's to touch: made by the same USERNAME,
+    /// or by a token of the same authorization server, which the client has had
+    /// renewed meanwhile (RFC 7635 §9).
+    pub(super) fn owns(&self, allocation: &Allocation) -> bool {
+        match (&self.access, &allocation.access) {
+            (None, None) => self.username == allocation.username,
+            (Some(mine), Some(its)) => mine.authority == its.authority,
+            _ => false,
+        }
+    }
+
+    /// The same for a request from another 5-tuple, about what its ticket or
+    /// CONNECTION-ID names: by the very token that was shown last, since either may
+    /// have been overheard, and all users of an authorization server have tokens.
+    pub(super) fn owns_from_elsewhere(&self, allocation: &Allocation) -> bool {
+        let (shown, last) = (self.access.as_ref(), allocation.access.as_ref());
+        self.owns(allocation) && shown.map(|access| &access.user) == last.map(|access| &access.user)
+    }
+
+    /// Seconds that an allocation may be given of those that were asked for: not
+    /// more than the token has left (RFC 7635 §9).
+    pub(super) fn bounded(&self, now: Instant, lifetime: u32) -> u32 {
+        self.access.as_ref().map_or(lifetime, |access| access.bound(now, lifetime))
+    }
 }
 
 /// Why a request is not let in.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Refusal {
-    /// 401 or 438, with REALM, NONCE and PASSWORD-ALGORITHMS.
+    /// 401 or 438, with what [`Authenticator::challenge`] adds.
     Challenge(ErrorCode),
     /// 438 to somebody who is who he says: his nonce was good once. Not one of
     /// the answers that a forged source could have us send.
@@ -90,22 +123,35 @@ impl Authenticator {
         }
     }
 
-    /// Adds what a client needs to try again: REALM, NONCE, PASSWORD-ALGORITHMS.
+    /// Adds what a client needs to try again: REALM, NONCE, PASSWORD-ALGORITHMS,
+    /// and THIRD-PARTY-AUTHORIZATION where access tokens are taken.
     pub(super) fn challenge(&self, now: Now, client: FiveTuple, message: &mut MessageWriter<'_>) {
         let nonce: Nonce = self.nonces.issue(now.unix, client, self.features);
         message
             .put(AttributeType::REALM, self.realm.as_bytes())
             .put(AttributeType::NONCE, &nonce)
             .put(AttributeType::PASSWORD_ALGORITHMS, &PasswordAlgorithm::LIST);
+        if let Some(third_party) = self.users.third_party() {
+            message.put(AttributeType::THIRD_PARTY_AUTHORIZATION, third_party.server_name().as_bytes());
+        }
     }
 
+    /// Whether access tokens are taken (RFC 7635).
+    pub(super) fn takes_tokens(&self) -> bool {
+        self.users.third_party().is_some()
+    }
+
+    /// `held` is the access of the allocation that the request is about: a client
+    /// shows its token with Allocate and Refresh, and signs all else with its key
+    /// (RFC 7635 §9).
     pub(super) fn check(
         &self,
         now: Now,
         client: FiveTuple,
         message: &Message<'_>,
+        held: Option<Arc<Access>>,
     ) -> Result<Identity, Refusal> {
-        self.check_with(now, client, message, |nonce| self.nonce_of(now, client, nonce))
+        self.check_with(now, client, message, held, |nonce| self.nonce_of(now, client, nonce))
     }
 
     /// Whether a nonce was given to this client and is still good.
@@ -119,6 +165,7 @@ impl Authenticator {
         now: Now,
         client: FiveTuple,
         message: &Message<'_>,
+        held: Option<Arc<Access>>,
         judge: impl Fn(&[u8]) -> NonceState,
     ) -> Result<Identity, Refusal> {
         if !message.has_sha1() && !message.has_sha256() {
@@ -128,26 +175,68 @@ impl Authenticator {
         let (algorithm, named) = password_algorithm(message, claim.nonce)?;
 
         let username = self.username(&claim);
-        let account = self.users.account(now.unix, &username);
-        let key = matching_key(message, &account, algorithm);
-        let fault = match &key {
-            _ if claim.realm != self.realm.as_bytes() => Some(LoginFault::Realm),
-            _ if account.standing == Standing::Unknown => Some(LoginFault::User),
-            None => Some(LoginFault::Password),
-            Some(_) if self.has_expired(now, &account, message.method()) => Some(LoginFault::Expired),
-            Some(_) => None,
+        let login = match self.access(now, &username, message, held) {
+            Some(access) => access.and_then(|access| by_access(now, message, &username, access)),
+            None => self.by_password(now, message, &username, algorithm, named),
         };
-        let (Some(key), None) = (key, fault) else {
-            let fault = fault.unwrap_or(LoginFault::Password);
+        let login = if claim.realm == self.realm.as_bytes() { login } else { Err(LoginFault::Realm) };
+        let identity = login.map_err(|fault| {
             let answer = self.throttle.failed_login(now.instant, client.client.ip());
-            return Err(Refusal::Login { username, fault, answer });
-        };
+            Refusal::Login { username, fault, answer }
+        })?;
         match judge(claim.nonce) {
-            NonceState::Fresh => {}
-            NonceState::Old => return Err(Refusal::Stale),
-            NonceState::Foreign => return Err(Refusal::Challenge(ErrorCode::STALE_NONCE)),
+            NonceState::Fresh => Ok(identity),
+            NonceState::Old => Err(Refusal::Stale),
+            NonceState::Foreign => Err(Refusal::Challenge(ErrorCode::STALE_NONCE)),
         }
-        Ok(Identity { username, account, signer: Signer { key, sha256: named } })
+    }
+
+    /// The access that a request is signed for, when it is one of an access token.
+    fn access(
+        &self,
+        now: Now,
+        kid: &Arc<str>,
+        message: &Message<'_>,
+        held: Option<Arc<Access>>,
+    ) -> Option<Result<Arc<Access>, LoginFault>> {
+        let third_party = self.users.third_party()?;
+        match message.get(AttributeType::ACCESS_TOKEN) {
+            Some(token) => {
+                let granted = third_party.grant(now.unix, kid, token);
+                Some(
+                    granted
+                        .map(|grant| Arc::new(Access::new(now.instant, kid, grant)))
+                        .map_err(LoginFault::Token),
+                )
+            }
+            None => held.filter(|access| access.kid == *kid).map(Ok),
+        }
+    }
+
+    fn by_password(
+        &self,
+        now: Now,
+        message: &Message<'_>,
+        username: &Arc<str>,
+        algorithm: PasswordAlgorithm,
+        named: bool,
+    ) -> Result<Identity, LoginFault> {
+        let account = self.users.account(now.unix, username);
+        let key = matching_key(message, &account, algorithm);
+        if account.standing == Standing::Unknown {
+            return Err(LoginFault::User);
+        }
+        let key = key.ok_or(LoginFault::Password)?;
+        if self.has_expired(now, &account, message.method()) {
+            return Err(LoginFault::Expired);
+        }
+        Ok(Identity {
+            username: Arc::clone(username),
+            user: Arc::clone(&account.user),
+            max_allocations: account.max_allocations,
+            signer: Signer { key, sha256: named },
+            access: None,
+        })
     }
 
     /// The name to look up. One that can be nobody's is looked up all the same,
@@ -220,20 +309,42 @@ fn password_algorithm(message: &Message<'_>, nonce: &[u8]) -> Result<(PasswordAl
     }
 }
 
+/// RFC 7635 §7: the token's key is that of the message, whichever of the two
+/// integrity attributes it has; the answer gets the same.
+fn by_access(
+    now: Now,
+    message: &Message<'_>,
+    kid: &Arc<str>,
+    access: Arc<Access>,
+) -> Result<Identity, LoginFault> {
+    if !is_signed_with(message, &access.key) {
+        return Err(LoginFault::MacKey);
+    }
+    if access.is_over(now.instant) {
+        return Err(LoginFault::Expired);
+    }
+    Ok(Identity {
+        username: Arc::clone(kid),
+        user: Arc::clone(&access.user),
+        max_allocations: access.max_allocations,
+        signer: Signer { key: access.key.clone(), sha256: message.has_sha256() },
+        access: Some(access),
+    })
+}
+
 /// The key that the message was signed with. Every candidate is tried, so that
 /// the time says nothing about which one fits.
-fn matching_key(
-    message: &Message<'_>,
-    account: &Account,
-    algorithm: PasswordAlgorithm,
-) -> Option<ArrayVec<u8, 32>> {
+fn matching_key(message: &Message<'_>, account: &Account, algorithm: PasswordAlgorithm) -> Option<MacKey> {
     let mut found = None;
     for keys in &account.keys {
         let key = keys.key(algorithm);
-        let fits = if message.has_sha256() { message.verify_sha256(key) } else { message.verify_sha1(key) };
-        if fits && found.is_none() {
-            found = ArrayVec::try_from(key).ok();
+        if is_signed_with(message, key) && found.is_none() {
+            found = MacKey::try_from(key).ok();
         }
     }
     found
+}
+
+fn is_signed_with(message: &Message<'_>, key: &[u8]) -> bool {
+    if message.has_sha256() { message.verify_sha256(key) } else { message.verify_sha1(key) }
 }

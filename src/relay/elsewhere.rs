@@ -159,7 +159,7 @@ impl Engine {
         shard: ShardId,
         out: &mut Output,
     ) -> Route {
-        let identity = match self.authenticator.check(now, asked.by.five_tuple, message) {
+        let identity = match self.authenticator.check(now, asked.by.five_tuple, message, None) {
             Ok(identity) => identity,
             Err(refusal) => return self.refuse(now, asked, &refusal, out),
         };

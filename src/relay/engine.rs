@@ -7,6 +7,7 @@ use arrayvec::ArrayVec;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use super::access::Access;
 use super::address::{FiveTuple, Transport};
 use super::allocate::DEFAULT_LIFETIME;
 use super::alternate::AlternateServer;
@@ -224,7 +225,10 @@ impl Engine {
         counters.request(asked.method);
         let checked = match asked.method {
             Method::CONNECTION_BIND => self.check_connection_bind(now, asked, message),
-            _ => self.authenticator.check(now, asked.by.five_tuple, message),
+            _ => {
+                let held = self.access_of_client(now.instant, asked.by);
+                self.authenticator.check(now, asked.by.five_tuple, message, held)
+            }
         };
         let identity = match checked {
             Ok(identity) => identity,
@@ -237,7 +241,8 @@ impl Engine {
         if self.settings.tcp_relay && tcp_requests::is_contradiction(asked, message) {
             return reply::error(asked, ErrorCode::BAD_REQUEST, &identity.signer, &counters, out, |_| {});
         }
-        let unknown = unknown_attributes(message, &[]);
+        let also: &[_] = if self.authenticator.takes_tokens() { &[AttributeType::ACCESS_TOKEN] } else { &[] };
+        let unknown = unknown_attributes(message, also);
         if !unknown.is_empty() {
             let code = ErrorCode::UNKNOWN_ATTRIBUTE;
             return reply::error(asked, code, &identity.signer, &counters, out, |reply| {
@@ -253,6 +258,15 @@ impl Engine {
             _ => self.channel_bind(now, asked, &identity, message, out),
         };
         answer.unwrap_or_else(|code| reply::error(asked, code, &identity.signer, &counters, out, |_| {}))
+    }
+
+    /// The access that this client's allocation was made by, if it was by an
+    /// access token.
+    fn access_of_client(&mut self, now: Instant, client: ClientPath) -> Option<Arc<Access>> {
+        if !self.authenticator.takes_tokens() {
+            return None;
+        }
+        self.table.find_live(client.five_tuple, now)?.1.access.clone()
     }
 
     pub(super) fn note_login(&self, asked: Asked, refusal: &Refusal, out: &mut Output) {

@@ -87,7 +87,7 @@ impl Engine {
         {
             return Err(ErrorCode::ALLOCATION_MISMATCH);
         }
-        if allocation.username != identity.username {
+        if !identity.owns_from_elsewhere(allocation) {
             return Err(ErrorCode::WRONG_CREDENTIALS);
         }
         let was_used = used.is_some_and(|(_, until)| now.instant < until);

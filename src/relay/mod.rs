@@ -8,6 +8,7 @@
 //! Called by `net`, one engine per shard; by tests and fuzzers with a simulated
 //! world.
 
+mod access;
 pub mod address;
 mod allocate;
 mod allocation;

@@ -1,6 +1,7 @@
 //! Refresh, CreatePermission and ChannelBind (RFC 8656 §8.2, §10.2, §12.2): what
 //! a client asks of an allocation it has.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::{Family, PeerAddr};
@@ -53,7 +54,10 @@ impl Engine {
         };
         // One that has had its time stays dead, though its timer has yet to fire.
         let is_live = |relay: &Relay| now.instant < relay.expires;
-        let lifetime = if wanted == 0 { 0 } else { wanted.clamp(DEFAULT_LIFETIME, longest) };
+        let lifetime = match wanted {
+            0 => 0,
+            wanted => identity.bounded(now.instant, wanted.clamp(DEFAULT_LIFETIME, longest)),
+        };
         if lifetime == 0 {
             let mut live = allocation.relays.iter().flatten().filter(|relay| is_live(relay));
             let all = live.all(|relay| families.contains(&relay.address.family()));
@@ -70,6 +74,7 @@ impl Engine {
                 }
             }
             self.look_by(id, expires);
+            self.renew_access(id, identity);
         }
         if let Some(Arrival::New(ticket)) = arrival {
             self.arrive(now.instant, id, ticket, asked, out);
@@ -83,6 +88,16 @@ impl Engine {
                 reply.put(AttributeType::MOBILITY_TICKET, &ticket);
             }
         }))
+    }
+
+    /// From now on it is the key of this token that signs for the allocation.
+    fn renew_access(&mut self, id: AllocationId, identity: &Identity) {
+        let Some(access) = &identity.access else { return };
+        let Some(allocation) = self.table.live_mut(id) else { return };
+        allocation.access = Some(Arc::clone(access));
+        for connection in allocation.tcp.iter().flat_map(|tcp| tcp.connections.keys()) {
+            self.world.pool.tcp().set_access(*connection, access);
+        }
     }
 
     /// All peers or none: what is wrong with one is wrong with the request.
@@ -208,7 +223,7 @@ pub(super) fn owned<'t>(
 ) -> Result<(AllocationId, &'t mut Allocation), ErrorCode> {
     let found = table.find_live(asked.by.five_tuple, now);
     let (id, allocation) = found.ok_or(ErrorCode::ALLOCATION_MISMATCH)?;
-    if allocation.username != identity.username {
+    if !identity.owns(allocation) {
         return Err(ErrorCode::WRONG_CREDENTIALS);
     }
     Ok((id, allocation))

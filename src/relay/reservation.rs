@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use super::address::Family;
+use super::authenticate::Identity;
 use super::engine::{Engine, Timer};
 use super::ports::Claim;
 use super::route::ShardId;
@@ -26,6 +27,7 @@ pub(super) struct Reservation {
     pub(super) family: Family,
     /// Only this name may redeem the token (B-030).
     pub(super) username: Arc<str>,
+    /// With an access token, only the same one.
     pub(super) user: Arc<str>,
     /// Whose timer ends it.
     shard: ShardId,
@@ -65,20 +67,14 @@ impl Reservations {
 }
 
 impl Engine {
-    pub(super) fn reserve(
-        &mut self,
-        now: Instant,
-        claim: Claim,
-        username: &Arc<str>,
-        user: &Arc<str>,
-    ) -> Token {
+    pub(super) fn reserve(&mut self, now: Instant, claim: Claim, identity: &Identity) -> Token {
         let mut token = [0; 8];
         self.world.random.fill(&mut token);
         let reservation = Reservation {
             claim,
             family: Family::of(self.world.pool.local(claim).ip()),
-            username: Arc::clone(username),
-            user: Arc::clone(user),
+            username: Arc::clone(&identity.username),
+            user: Arc::clone(&identity.user),
             shard: self.shard,
         };
         self.world.pool.reservations().insert(token, reservation);
@@ -89,9 +85,10 @@ impl Engine {
 
     /// Takes a port out of its hold for the user it is held for; it is this
     /// shard's from now on.
-    pub(super) fn redeem(&mut self, token: Token, username: &str) -> Option<Reservation> {
+    pub(super) fn redeem(&mut self, token: Token, identity: &Identity) -> Option<Reservation> {
         let pool = &self.world.pool;
-        let reservation = pool.reservations().remove_if(token, |held| *held.username == *username)?;
+        let is_his = |held: &Reservation| held.username == identity.username && held.user == identity.user;
+        let reservation = pool.reservations().remove_if(token, is_his)?;
         pool.pass_on(reservation.claim, self.shard);
         Some(reservation)
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::address::{Family, FiveTuple, PeerAddr, RelayAddr};
 use super::tcp_relay::{ConnectionId, Origin};
 use super::time::Instant;
+use super::world::TokenFault;
 
 /// The caller's handle of a client's side: one of a shard's UDP sockets or one
 /// of its TCP connections. The engine keeps it and hands it back.
@@ -281,8 +282,12 @@ pub enum LoginFault {
     User,
     /// A password that was not the user's, or made from another secret.
     Password,
-    /// A time-limited credential that has had its time.
+    /// A time-limited credential or an access token that has had its time.
     Expired,
+    /// An access token that is worth nothing.
+    Token(TokenFault),
+    /// Not signed with the access token's key.
+    MacKey,
 }
 
 impl LoginFault {
@@ -292,7 +297,13 @@ impl LoginFault {
             Self::Realm => "wrong realm",
             Self::User => "unknown user",
             Self::Password => "wrong password or secret",
-            Self::Expired => "expired",
+            Self::Expired | Self::Token(TokenFault::Expired) => "expired",
+            Self::Token(TokenFault::UnknownKey) => "unknown kid",
+            Self::Token(TokenFault::KeyOutOfTime) => "oauth key not valid now",
+            Self::Token(TokenFault::Sealed) => "access token of another key or server name, or damaged",
+            Self::Token(TokenFault::Contents) => "access token with wrong contents",
+            Self::Token(TokenFault::Early) => "access token from the future",
+            Self::MacKey => "not signed with the access token's key",
         }
     }
 }

@@ -160,10 +160,13 @@ impl Engine {
     }
 
     pub(super) fn add_connection(&mut self, of: AllocationId, id: ConnectionId, connection: Connection) {
-        if let Some(tcp) = self.table.live_mut(of).and_then(|allocation| allocation.tcp.as_mut()) {
-            tcp.connections.insert(id, connection);
-            self.connections.insert(id, of);
-            self.world.counters.data_connections.add(1);
+        let Some(allocation) = self.table.live_mut(of) else { return };
+        let Some(tcp) = &mut allocation.tcp else { return };
+        tcp.connections.insert(id, connection);
+        self.connections.insert(id, of);
+        self.world.counters.data_connections.add(1);
+        if let Some(access) = &allocation.access {
+            self.world.pool.tcp().set_access(id, access);
         }
     }
 
@@ -174,6 +177,9 @@ impl Engine {
             connection.timer.into_iter().for_each(|timer| self.timers.cancel(timer));
             self.connections.remove(&id);
             self.world.pool.tcp().leave(&allocation.user);
+            if allocation.access.is_some() {
+                self.world.pool.tcp().forget_access(id);
+            }
             self.world.counters.data_connections.sub(1);
             out.effects.push(Effect::ClosePeer { connection: id });
         }
@@ -208,6 +214,9 @@ impl Engine {
         self.world.counters.data_connections.sub(1);
         let Some(allocation) = self.table.live_mut(allocation) else { return };
         self.world.pool.tcp().leave(&allocation.user);
+        if allocation.access.is_some() {
+            self.world.pool.tcp().forget_access(id);
+        }
         let connection = allocation.tcp.as_mut().and_then(|tcp| tcp.connections.remove(&id));
         if let Some(timer) = connection.and_then(|connection| connection.timer) {
             self.timers.cancel(timer);

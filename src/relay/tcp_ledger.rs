@@ -1,14 +1,16 @@
 //! What the TCP allocations (RFC 6062) of all shards share: which relay ports
-//! they listen on, and how many data connections each user has. Asked when an
-//! allocation or a connection begins and ends, never for its bytes, so a lock
-//! does no harm.
+//! they listen on, how many data connections each user has, and which of them
+//! belong to an access token. Asked when an allocation or a connection begins and
+//! ends, never for its bytes, so a lock does no harm.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 
+use super::access::Access;
 use super::ports::Claim;
+use super::tcp_relay::ConnectionId;
 
 #[derive(Debug, Default)]
 pub(super) struct TcpLedger(Mutex<Inner>);
@@ -17,6 +19,8 @@ pub(super) struct TcpLedger(Mutex<Inner>);
 struct Inner {
     relays: HashSet<Claim, RandomState>,
     connections: HashMap<Arc<str>, u32, RandomState>,
+    /// Of data connections that were had by an access token.
+    accesses: HashMap<ConnectionId, Arc<Access>, RandomState>,
 }
 
 impl TcpLedger {
@@ -55,6 +59,20 @@ impl TcpLedger {
                 inner.connections.remove(user);
             }
         }
+    }
+
+    /// This data connection was had by an access token: whichever shard its
+    /// ConnectionBind comes in at can verify it.
+    pub(super) fn set_access(&self, id: ConnectionId, access: &Arc<Access>) {
+        self.lock().accesses.insert(id, Arc::clone(access));
+    }
+
+    pub(super) fn forget_access(&self, id: ConnectionId) {
+        self.lock().accesses.remove(&id);
+    }
+
+    pub(super) fn access(&self, id: ConnectionId) -> Option<Arc<Access>> {
+        self.lock().accesses.get(&id).cloned()
     }
 
     /// The maps are whole between any two statements above, so a poisoned lock

@@ -1,6 +1,9 @@
 //! Connect and ConnectionBind (RFC 6062 §5.2, §5.4), and what an Allocate for a
 //! TCP relay may not ask for (§5.1).
 
+use std::sync::Arc;
+
+use super::access::Access;
 use super::address::{PeerAddr, Transport};
 use super::allocate::bad_request;
 use super::allocation::Relay;
@@ -56,13 +59,15 @@ impl Engine {
         let relay = allocation.relay(peer.family(), now.instant);
         let relay = relay.ok_or(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH)?;
         let (exists, room) = (tcp.is_connected_to(peer), tcp.may_connect());
+        // The allocation's, whichever token is shown now: so it is given back.
+        let user = Arc::clone(&allocation.user);
         let to = self.destination(peer, relay).ok_or(ErrorCode::FORBIDDEN)?;
         if exists {
             return Err(ErrorCode::CONNECTION_ALREADY_EXISTS);
         }
         let id = self.new_connection_id().filter(|_| room).ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
         let max = self.settings.data_connections_per_user;
-        if !self.world.pool.tcp().enter(&identity.account.user, max) {
+        if !self.world.pool.tcp().enter(&user, max) {
             return Err(ErrorCode::INSUFFICIENT_CAPACITY);
         }
         let asker = Asker { asked, signer: identity.signer.clone() };
@@ -103,7 +108,7 @@ impl Engine {
         let allocation_id = *self.connections.get(&id).ok_or(ErrorCode::BAD_REQUEST)?;
         let allocation = self.table.live_mut(allocation_id).filter(|a| a.is_live(now.instant));
         let allocation = allocation.ok_or(ErrorCode::BAD_REQUEST)?;
-        if allocation.username != identity.username {
+        if !identity.owns_from_elsewhere(allocation) {
             return Err(ErrorCode::WRONG_CREDENTIALS);
         }
         let connection = allocation.tcp.as_mut().and_then(|tcp| tcp.connections.get_mut(&id));
@@ -148,7 +153,8 @@ impl Engine {
             .and_then(|id| self.table.live_mut(id))
             .map(|allocation| allocation.path.five_tuple)
             .filter(|control| control.client.ip() == client.client.ip());
-        self.authenticator.check_with(now, client, message, |nonce| {
+        let held = self.access_of_connection(message);
+        self.authenticator.check_with(now, client, message, held, |nonce| {
             let own = self.authenticator.nonce_of(now, client, nonce);
             let control = control.map(|control| self.authenticator.nonce_of(now, control, nonce));
             match (own, control) {
@@ -170,13 +176,21 @@ impl Engine {
         shard: ShardId,
         out: &mut Output,
     ) -> Route {
-        match self.authenticator.check_with(now, asked.by.five_tuple, message, |_| NonceState::Fresh) {
+        let held = self.access_of_connection(message);
+        match self.authenticator.check_with(now, asked.by.five_tuple, message, held, |_| NonceState::Fresh) {
             Ok(_) => {
                 out.effects.push(Effect::PassOn { client: asked.by, shard });
                 Route::Nothing
             }
             Err(refusal) => self.refuse(now, asked, &refusal, out),
         }
+    }
+
+    /// The access, of whichever shard, that a ConnectionBind without a token is
+    /// signed for.
+    fn access_of_connection(&self, message: &Message<'_>) -> Option<Arc<Access>> {
+        let id = connection_id(message).filter(|_| self.authenticator.takes_tokens())?;
+        self.world.pool.tcp().access(id)
     }
 
     /// Where the kernel is to connect to for `peer`; `None` when the client may

@@ -1,8 +1,12 @@
 //! What the engine asks of the world, as traits. `auth` and `policy` implement
 //! them; no database or HTTP crate is reachable from here.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
 
 use super::address::PeerAddr;
 use super::time::{Instant, UnixTime};
@@ -21,6 +25,9 @@ pub trait Users: Send + Sync {
     /// Whether every user can be found by its USERHASH. False as soon as there
     /// is a shared secret: its user names have no list.
     fn enumerable(&self) -> bool;
+
+    /// Third-party authorization (RFC 7635); `None` is off.
+    fn third_party(&self) -> Option<&dyn ThirdParty>;
 }
 
 /// What a user store knows about one USERNAME.
@@ -46,6 +53,71 @@ pub enum Standing {
     Permanent,
     /// A time-limited credential, good until then (compare with `now`).
     Until(UnixTime),
+}
+
+/// Third-party authorization (RFC 7635): authorization servers that share a key
+/// with this server hand its clients access tokens.
+pub trait ThirdParty {
+    /// THIRD-PARTY-AUTHORIZATION: the name that tokens are made for, 1 to 255
+    /// bytes.
+    fn server_name(&self) -> &str;
+
+    /// What an ACCESS-TOKEN under the key `kid` is worth. Costs the same for known
+    /// and unknown keys; the engine verifies the message with the token's key
+    /// before it does anything for its sender. `kid` is at most 508 bytes, `token`
+    /// anything.
+    fn grant(&self, now: UnixTime, kid: &str, token: &[u8]) -> Result<Grant, TokenFault>;
+}
+
+/// Longest key in an access token, bytes: one block of SHA-1 and SHA-256.
+pub const MAC_KEY_BYTES: usize = 64;
+
+/// The key in an access token (RFC 7635 §6.2).
+pub type MacKey = ArrayVec<u8, MAC_KEY_BYTES>;
+
+/// What an access token is worth.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Signs the client's requests and the answers to them, as it is.
+    pub key: MacKey,
+    /// How much longer, from now on; not zero.
+    pub lasts: Duration,
+    /// The authorization server behind it: whoever has a token of the same one may
+    /// go on with an allocation, as a client does with its next token.
+    pub authority: Arc<str>,
+    /// What quotas count; the same each time this token is shown.
+    pub user: Arc<str>,
+    /// Most allocations at once; 0 is no limit.
+    pub max_allocations: u32,
+}
+
+/// All but the key.
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant")
+            .field("lasts", &self.lasts)
+            .field("authority", &self.authority)
+            .field("user", &self.user)
+            .field("max_allocations", &self.max_allocations)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why an access token is worth nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TokenFault {
+    /// No key of this `kid`.
+    UnknownKey,
+    /// The key is not valid yet, or no more.
+    KeyOutOfTime,
+    /// Not sealed with this key for this server's name, or damaged.
+    Sealed,
+    /// What was sealed is not what RFC 7635 §6.2 says.
+    Contents,
+    /// Made too long ago.
+    Expired,
+    /// Made too far in the future.
+    Early,
 }
 
 /// Where a client may relay to.

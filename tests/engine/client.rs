@@ -4,14 +4,15 @@
 
 use std::net::SocketAddr;
 
-use floe::relay::{ClientAddr, ClientPath, FiveTuple, Link, ServerAddr, Transport};
+use floe::auth::{AccessToken, Algorithm, TokenKey};
+use floe::relay::{ClientAddr, ClientPath, FiveTuple, Link, ServerAddr, Transport, UnixTime};
 use floe::wire::attribute::error_code_value;
 use floe::wire::integrity::{LongTermKeys, PasswordAlgorithm, userhash};
 use floe::wire::{
     AttributeType, Class, Message, MessageWriter, Method, TransactionId, address, channel_data,
 };
 
-use super::world::{REALM, SERVER_V4, SERVER_V6, Sent, World, addr, password};
+use super::world::{REALM, SERVER_NAME, SERVER_V4, SERVER_V6, Sent, TOKEN_KEYS, World, addr, password};
 
 /// One request or indication, still unsigned.
 #[derive(Clone)]
@@ -132,9 +133,37 @@ pub(crate) enum Signing {
     Named(PasswordAlgorithm),
     /// The same with USERHASH for USERNAME.
     Hashed,
+    /// MESSAGE-INTEGRITY-SHA256, no algorithm named.
+    Sha256,
 }
 
 pub(crate) const MODERN: Signing = Signing::Named(PasswordAlgorithm::Sha256);
+
+/// An access token (RFC 7635), shown with Allocate and Refresh, and its key, which
+/// signs everything.
+#[derive(Clone)]
+pub(crate) struct Access {
+    pub(crate) token: Vec<u8>,
+    pub(crate) mac_key: Vec<u8>,
+}
+
+impl Access {
+    /// Made by an authorization server with this key for this server; one of many.
+    pub(crate) fn numbered(number: u32, kid: &str, timestamp: UnixTime, lifetime: u32) -> Self {
+        let mut mac_key = [0xA5; 20];
+        mac_key[..4].copy_from_slice(&number.to_be_bytes());
+        Self::made(SERVER_NAME, kid, &mac_key, timestamp, lifetime)
+    }
+
+    /// The same with each part chosen. The key in it makes its nonce.
+    pub(crate) fn made(server: &str, kid: &str, mac_key: &[u8], timestamp: UnixTime, lifetime: u32) -> Self {
+        let (_, _, byte) = TOKEN_KEYS.into_iter().find(|(name, ..)| *name == kid).expect("a key");
+        let key = TokenKey::new(Algorithm::A256Gcm, &[byte; 32]).unwrap();
+        let nonce = mac_key[..12].try_into().unwrap();
+        let token = AccessToken { mac_key: mac_key.iter().copied().collect(), timestamp, lifetime };
+        Self { token: token.seal(&key, server, nonce), mac_key: mac_key.into() }
+    }
+}
 
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -143,6 +172,8 @@ pub(crate) struct Client {
     pub(crate) shard: usize,
     pub(crate) name: String,
     pub(crate) password: String,
+    /// What an authorization server gave it, in the password's place.
+    pub(crate) access: Option<Access>,
     pub(crate) realm: Vec<u8>,
     pub(crate) signing: Signing,
     pub(crate) nonce: Vec<u8>,
@@ -165,6 +196,7 @@ impl Client {
             shard: 0,
             name: name.into(),
             password: password(name),
+            access: None,
             realm: REALM.into(),
             signing: Signing::Legacy,
             nonce: Vec::new(),
@@ -178,6 +210,12 @@ impl Client {
 
     pub(crate) fn bob() -> Self {
         Self::new("bob", "192.0.2.2:4000")
+    }
+
+    /// Logs in with an access token: its name is that of the key.
+    pub(crate) fn with(mut self, access: Access) -> Self {
+        self.access = Some(access);
+        self
     }
 
     pub(crate) fn over_tcp(mut self) -> Self {
@@ -200,6 +238,7 @@ impl Client {
     /// over the same transport.
     pub(crate) fn at(&self, address: &str, shard: usize) -> Self {
         let mut moved = Self::new(&self.name, address).on_shard(shard).signing(self.signing);
+        moved.access = self.access.clone();
         moved.path.five_tuple.transport = self.path.five_tuple.transport;
         moved.path.link = self.path.link;
         moved
@@ -215,8 +254,11 @@ impl Client {
     }
 
     pub(crate) fn key(&self) -> Vec<u8> {
+        if let Some(access) = &self.access {
+            return access.mac_key.clone();
+        }
         let algorithm = match self.signing {
-            Signing::Legacy => PasswordAlgorithm::Md5,
+            Signing::Legacy | Signing::Sha256 => PasswordAlgorithm::Md5,
             Signing::Named(algorithm) => algorithm,
             Signing::Hashed => PasswordAlgorithm::Sha256,
         };
@@ -242,8 +284,15 @@ impl Client {
             }
         }
         message.put(AttributeType::REALM, &self.realm).put(AttributeType::NONCE, &self.nonce);
+        if let Some(access) = &self.access
+            && [Method::ALLOCATE, Method::REFRESH].contains(&request.method)
+            && !request.attributes.iter().any(|(kind, _)| *kind == AttributeType::ACCESS_TOKEN)
+        {
+            message.put(AttributeType::ACCESS_TOKEN, &access.token);
+        }
         match self.signing {
             Signing::Legacy => message.sign_sha1(&self.key()),
+            Signing::Sha256 => message.sign_sha256(&self.key()),
             Signing::Named(algorithm) => self.sign_named(&mut message, algorithm),
             Signing::Hashed => self.sign_named(&mut message, PasswordAlgorithm::Sha256),
         };

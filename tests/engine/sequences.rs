@@ -8,7 +8,7 @@ use std::time::Duration;
 use floe::relay::{DropReason, Family, Instant, Outcome, PeerAddr};
 use floe::wire::{AttributeType, Class, Method};
 
-use super::client::{Answer, Client, MODERN, Request};
+use super::client::{Access, Answer, Client, MODERN, Request};
 use super::model::{Actor, Expected, HOLD, Held, Model, Opening, State, Wish, user_of};
 use super::world::{ERIN, RELAY_V4, RELAY_V6, START, Sent, Setup, SplitMix, World, addr};
 
@@ -31,6 +31,8 @@ pub(crate) fn run(input: &[u8]) -> u64 {
 struct Stage {
     world: World,
     model: Model,
+    /// Access tokens are taken.
+    tokens: bool,
     random: SplitMix,
 }
 
@@ -47,6 +49,8 @@ impl Stage {
             ..Setup::default()
         };
         setup.settings.compat_permission_lifetime = flags & 8 != 0;
+        setup.tokens = flags & 16 != 0;
+        let tokens = setup.tokens;
         let (ports, compat) = (setup.ports.clone(), setup.settings.compat_permission_lifetime);
         let mut world = World::with(setup);
         let clients = [
@@ -57,6 +61,10 @@ impl Stage {
             Client::new("carol", "192.0.2.3:4000").over_tcp().signing(MODERN),
             Client::new(ERIN, "192.0.2.4:4000"),
         ];
+        // Good for longer than any story.
+        let access = Access::numbered(0, "key 1", world.now.unix, u32::MAX);
+        let with_token = Client::new("key 1", "192.0.2.5:4000").with(access);
+        let clients = clients.into_iter().chain(tokens.then_some(with_token));
         let actor = |(n, client): (usize, Client)| {
             let mut client = client.on_shard(n % usize::from(shards));
             client.greet(&mut world);
@@ -69,10 +77,10 @@ impl Stage {
                 nonce_at,
             }
         };
-        let actors = clients.into_iter().enumerate().map(actor).collect();
+        let actors: Vec<Actor> = clients.enumerate().map(actor).collect();
         let woken = world.now.instant;
         let model = Model { actors, held: Vec::new(), ports, compat, draining: false, woken };
-        Self { world, model, random: SplitMix(flags.into()) }
+        Self { world, model, tokens, random: SplitMix(flags.into()) }
     }
 
     fn now(&self) -> Instant {
@@ -331,14 +339,20 @@ impl Stage {
             peers.iter().map(|byte| self.address(*byte)).take(usize::from(count % 4)).collect();
         let sent = self.ask(who, &Request::create_permission(&peers));
         let expected = self.model.permit(who, self.now(), &peers);
-        code_is(&sent, expected);
+        code_is(&sent, self.without_token(who, expected));
     }
 
     fn bind(&mut self, who: usize, number: u8, peer: u8) {
         let (number, peer) = (channel(number), self.address(peer));
         let sent = self.ask(who, &Request::channel_bind(number, peer));
         let expected = self.model.bind(who, self.now(), number, peer);
-        code_is(&sent, expected);
+        code_is(&sent, self.without_token(who, expected));
+    }
+
+    /// Who has no allocation and shows no token is nobody.
+    fn without_token(&self, who: usize, code: u16) -> u16 {
+        let by_token = self.model.actors[who].client.access.is_some();
+        if by_token && code == 437 { 401 } else { code }
     }
 
     fn send(&mut self, who: usize, peer: u8, port: u8, size: u8) {
@@ -499,6 +513,12 @@ impl Stage {
         let mut impostor = actor.client.clone();
         let name = if impostor.name == "bob" { "alice" } else { "bob" };
         (impostor.name, impostor.password) = (name.into(), super::world::password(name));
+        impostor.access = None;
+        let by_token = what >= 192;
+        if by_token {
+            impostor.name = "key 3".into();
+            impostor.access = Some(Access::numbered(what.into(), "key 3", self.world.now.unix, 60));
+        }
         impostor.greet(&mut self.world);
         let request = match what % 3 {
             0 => Request::refresh().lifetime(0),
@@ -507,7 +527,12 @@ impl Stage {
         };
         let bytes = impostor.sign(&request);
         let sent = impostor.raw(&mut self.world, &bytes);
-        let expected = if actor.live(now).is_some() { 441 } else { 437 };
+        let expected = match actor.live(now) {
+            // Only a Refresh shows his token.
+            _ if by_token && (!self.tokens || !what.is_multiple_of(3)) => 401,
+            Some(_) => 441,
+            None => 437,
+        };
         code_is(&sent, expected);
         // His transactions are not to be mistaken for the client's own.
         self.model.actors[who].client.id = impostor.id;
@@ -533,9 +558,9 @@ impl Stage {
     fn check(&self) {
         let (now, world, model) = (self.now(), &self.world, &self.model);
         between(world.live(), model.allocations(now), "allocations");
-        for user in ["alice", "bob", "carol", "erin"] {
-            between(world.quota.of(user), model.taken(now, user), "quota");
-            assert!(world.quota.of(user) <= PER_USER);
+        for user in ["alice", "bob", "carol", "erin", "key 1"] {
+            between(world.quota.of_any(user), model.taken(now, user), "quota");
+            assert!(world.quota.of_any(user) <= PER_USER);
         }
         let bound = world.sockets.len() + world.waiting.len();
         let [surely, at_most] = model.ports_aside(now);

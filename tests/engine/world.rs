@@ -9,11 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use floe::policy::SharedBandwidth;
 use floe::relay::counters::Counters;
 use floe::relay::ports::RelayPool;
 use floe::relay::world::{
-    Account, Bandwidth, PeerPolicy, Quota, QuotaExceeded, Random, Reach, Standing, Throttle, Users,
+    Account, Bandwidth, PeerPolicy, Quota, QuotaExceeded, Random, Reach, Standing, ThirdParty, Throttle,
+    Users,
 };
 use floe::relay::{
     ClientPath, CloseReason, ConnectionId, DropReason, Effect, EffectId, Engine, FiveTuple, Icmp, Instant,
@@ -23,6 +26,8 @@ use floe::relay::{
 use floe::wire::integrity::{LongTermKeys, userhash};
 
 pub(crate) const REALM: &str = "example.org";
+/// The name that access tokens are made for.
+pub(crate) const SERVER_NAME: &str = "turn.example.org";
 /// The wall clock of a new world.
 pub(crate) const START: UnixTime = UnixTime::from_secs(1_700_000_000);
 /// A name that is good for the first hour of a new world.
@@ -59,6 +64,8 @@ pub(crate) struct Setup {
     pub(crate) per_user: u32,
     pub(crate) in_all: u32,
     pub(crate) enumerable: bool,
+    /// Access tokens are taken, for [`SERVER_NAME`].
+    pub(crate) tokens: bool,
     /// Of all; 0 is no limit.
     pub(crate) bits_per_second: u64,
     /// In place of [`Switches`].
@@ -77,6 +84,7 @@ impl Default for Setup {
             per_user: 0,
             in_all: 0,
             enumerable: false,
+            tokens: false,
             bits_per_second: 0,
             strangers: None,
             settings: Settings {
@@ -183,7 +191,7 @@ impl World {
         let pool = Arc::new(RelayPool::new(&addresses, setup.ports.clone()));
         let quota = Arc::new(Ledger { in_all: setup.in_all, used: Mutex::default() });
         let throttle = Arc::new(Switches::default());
-        let users = Arc::new(Directory::new(setup.per_user, setup.enumerable));
+        let users = Arc::new(Directory::new(setup.per_user, setup.enumerable, setup.tokens));
         let bandwidth = (setup.bits_per_second > 0)
             .then(|| Arc::new(SharedBandwidth::new(setup.bits_per_second)) as Arc<dyn Bandwidth>);
         let mut engines = Vec::new();
@@ -588,16 +596,23 @@ impl Random for SplitMix {
     }
 }
 
-/// Users with passwords; whoever is not [`NAMES`] is nobody.
+/// A key by which tokens are sealed: `kid`, authorization server, and the byte it
+/// is made of.
+pub(crate) const TOKEN_KEYS: [(&str, &str, u8); 3] =
+    [("key 1", "one", 1), ("key 2", "one", 2), ("key 3", "another", 3)];
+
+/// Users with passwords; whoever is not [`NAMES`] is nobody. Tokens are opened as
+/// the server does.
 struct Directory {
     accounts: BTreeMap<&'static str, Arc<Account>>,
     nobody: Arc<Account>,
     hashes: BTreeMap<[u8; 32], Arc<str>>,
     enumerable: bool,
+    tokens: Option<floe::auth::Directory>,
 }
 
 impl Directory {
-    fn new(max_allocations: u32, enumerable: bool) -> Self {
+    fn new(max_allocations: u32, enumerable: bool, tokens: bool) -> Self {
         let account = |name: &str| {
             let (standing, user) = match name.split_once(':') {
                 Some((expiry, user)) => (Standing::Until(UnixTime::from_secs(expiry.parse().unwrap())), user),
@@ -612,13 +627,41 @@ impl Directory {
             user: "".into(),
             max_allocations: 0,
         };
+        let kids = TOKEN_KEYS.iter().map(|(kid, ..)| kid);
         Self {
             accounts: NAMES.iter().map(|name| (*name, account(name))).collect(),
             nobody: Arc::new(nobody),
-            hashes: NAMES.iter().map(|name| (userhash(name, REALM), Arc::from(*name))).collect(),
+            hashes: NAMES.iter().chain(kids).map(|name| (userhash(name, REALM), Arc::from(*name))).collect(),
             enumerable,
+            tokens: tokens.then(|| authorization_servers(max_allocations)),
         }
     }
+}
+
+fn authorization_servers(max_allocations: u32) -> floe::auth::Directory {
+    let key = |(kid, authority, byte): (&str, &str, u8)| {
+        floe::auth::OauthKey::new(&floe::auth::OauthKeySettings {
+            kid: kid.into(),
+            key: BASE64_STANDARD.encode([byte; 32]).into(),
+            algorithm: floe::auth::Algorithm::A256Gcm,
+            not_before: UnixTime::from_secs(0),
+            lifetime: 0,
+            authority: authority.into(),
+        })
+    };
+    let settings = floe::auth::DirectorySettings {
+        realm: REALM.into(),
+        users: Vec::new(),
+        secrets: Vec::new(),
+        max_allocations: 0,
+        own_limits: Vec::new(),
+        third_party: floe::auth::ThirdPartySettings {
+            server_name: SERVER_NAME.into(),
+            keys: TOKEN_KEYS.map(|entry| key(entry).unwrap()).into(),
+            max_allocations,
+        },
+    };
+    floe::auth::Directory::new(settings, &mut SplitMix(1)).unwrap()
 }
 
 impl Users for Directory {
@@ -632,6 +675,10 @@ impl Users for Directory {
 
     fn enumerable(&self) -> bool {
         self.enumerable
+    }
+
+    fn third_party(&self) -> Option<&dyn ThirdParty> {
+        self.tokens.as_ref()?.third_party()
     }
 }
 
@@ -668,6 +715,14 @@ impl Ledger {
 
     pub(crate) fn of(&self, user: &str) -> u32 {
         self.used.lock().unwrap().get(user).copied().unwrap_or(0)
+    }
+
+    /// Of a user, or of all tokens by a key.
+    pub(crate) fn of_any(&self, name: &str) -> u32 {
+        let used = self.used.lock().unwrap();
+        let is_of =
+            |user: &str| user.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('#'));
+        used.iter().filter(|(user, _)| is_of(user)).map(|(_, count)| count).sum()
     }
 }
 

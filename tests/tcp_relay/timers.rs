@@ -8,7 +8,7 @@ use std::time::Duration;
 use floe::relay::counters::Counters;
 use floe::relay::ports::RelayPool;
 use floe::relay::world::{
-    Account, PeerPolicy, Quota, QuotaExceeded, Random, Reach, Standing, Throttle, Users,
+    Account, PeerPolicy, Quota, QuotaExceeded, Random, Reach, Standing, ThirdParty, Throttle, Users,
 };
 use floe::relay::{
     ClientAddr, ClientPath, ConnectionId, Effect, Engine, Family, FiveTuple, Instant, Link, Now, Outcome,
@@ -41,6 +41,10 @@ impl Users for Everybody {
 
     fn enumerable(&self) -> bool {
         false
+    }
+
+    fn third_party(&self) -> Option<&dyn ThirdParty> {
+        None
     }
 }
 
