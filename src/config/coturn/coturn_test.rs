@@ -118,6 +118,7 @@ fn tls_is_served_where_coturn_serves_it() {
         "cert=/etc/a.pem\npkey=/etc/a.key\ntls-listening-port=443\nlistening-ip=192.0.2.1\nno-udp\n",
     ));
     assert_eq!(both.listen.tls, sockets(&["192.0.2.1:443"]));
+    assert_eq!(both.listen.dtls, sockets(&["192.0.2.1:443"]));
     assert!(both.listen.udp.is_empty());
 
     let none = imported("tls-listening-port=443\ncert=/etc/a.pem\n");
