@@ -8,13 +8,13 @@
 //! | path | access |
 //! |---|---|
 //! | `GET /metrics`, `/livez`, `/healthz`, `/readyz` | open on the admin address |
-//! | credentials ([`credentials`]) | API key or the run's token |
-//! | `GET /signal/{room}` (WebSocket), `/signal/{room}/events`, `…/messages` ([`events`]) | API key, the run's token, or an invitation |
-//! | `GET /`, `/page/{file}` ([`page`]) | open |
-//! | `GET /api/page`, `POST /api/page/ice`, `POST /api/page/invitation` ([`page`]) | each its own |
-//! | `/api/sessions`, `/api/users` ([`sessions`]) | API key or the run's token, as a header |
-//! | `GET /api/status`, `POST /api/drain` ([`status`]) | likewise |
-//! | `GET /api/history` ([`history`]) | likewise |
+//! | credentials (`credentials`) | API key or the run's token |
+//! | `GET /signal/{room}` (WebSocket), `/signal/{room}/events`, `…/messages` (`events`) | API key, the run's token, or an invitation |
+//! | `GET /`, `/page/{file}` (`page`) | open |
+//! | `GET /api/page`, `POST /api/page/ice`, `POST /api/page/invitation` (`page`) | each its own |
+//! | `/api/sessions`, `/api/users` (`sessions`) | API key or the run's token, as a header |
+//! | `GET /api/status`, `POST /api/drain` (`status`) | likewise |
+//! | `GET /api/history` (`history`) | likewise |
 //!
 //! Every error is `{"error": "…"}`. That a request comes from loopback proves
 //! nothing (reverse proxies and DNS rebinding come from there), so nothing is

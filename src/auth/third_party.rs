@@ -143,7 +143,7 @@ impl fmt::Debug for MintedToken {
     }
 }
 
-/// What [`AuthorizationServers`] are made from; by default there are none.
+/// What `AuthorizationServers` are made from; by default there are none.
 #[derive(Clone, Debug, Default)]
 pub struct ThirdPartySettings {
     /// The name that tokens are made for; 1 to [`SERVER_NAME_BYTES`] bytes.

@@ -129,7 +129,6 @@ fn access(text: &mut String, of: &Banner<'_>) {
             let _ = writeln!(text, "Clients log in with access tokens (RFC 7635), sealed with {keys} of");
             text.push_str("auth.oauth-keys, at\n");
             urls(text, of.urls);
-            text.push_str("`floe credentials --oauth KID` makes one for a try.\n");
         }
     }
 }

@@ -2,7 +2,7 @@
 //! one, and the ways to reach it.
 //!
 //! - Two real peers, end to end, and the report about them: [`pair`].
-//! - How much a server carries: [`bench`].
+//! - How much a server carries: [`mod@bench`].
 //! - One plain Allocate, to learn the cause that webrtc-rs hides: [`probe`].
 //! - What carries webrtc-rs's TURN over UDP/IPv4 to a server that is reached
 //!   over TCP, TLS or IPv6: [`adapter`].
