@@ -17,8 +17,8 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use crate::admin::runtime_file::{self, Places, Runtime, RuntimeFile};
-use crate::admin::{self, Admin, Mint, Minted, Readiness, random_token};
-use crate::auth::{self, Directory, DirectorySettings, Revocations, Secret, Unrevoked};
+use crate::admin::{self, Admin, Mint, Minted, NotRevoked, Readiness, random_token};
+use crate::auth::{self, Directory, DirectorySettings, Revocations, RevokeError, Secret, Unrevoked};
 use crate::config::{self, Config, Loaded, urls};
 use crate::net::{self, CertificateError, CertificateFiles, Certificates, Listener, OsRandom, discover};
 use crate::policy::{Ledger, OwnAddresses, PeerFilter, SharedBandwidth, SourceThrottle};
@@ -557,8 +557,11 @@ struct Revoking {
 }
 
 impl admin::Revocations for Revoking {
-    fn revoke(&self, username: &str) -> Result<(), String> {
-        self.revocations.revoke(username, self.net.clock().now().unix).map_err(|error| error.to_string())
+    fn revoke(&self, username: &str) -> Result<(), NotRevoked> {
+        self.revocations.revoke(username, self.net.clock().now().unix).map_err(|error| match error {
+            RevokeError::Io(..) => NotRevoked::NotKept(error.to_string()),
+            _ => NotRevoked::Refused(error.to_string()),
+        })
     }
 }
 

@@ -56,7 +56,7 @@ use axum::routing::{delete, get, post};
 use tokio::sync::{Semaphore, watch};
 
 pub use access::{ApiKey, random_token};
-pub use credentials::{DEFAULT_TTL, MAX_TTL, MAX_USERNAME, Mint, Minted, Revocations, Terms};
+pub use credentials::{DEFAULT_TTL, MAX_TTL, MAX_USERNAME, Mint, Minted, NotRevoked, Revocations, Terms};
 pub use health::Readiness;
 pub use page::{TEST_ALLOCATIONS, TEST_USER};
 pub use signal::check_signal;

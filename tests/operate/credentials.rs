@@ -130,6 +130,19 @@ fn what_is_revoked_stays_so_over_a_restart() {
 }
 
 #[test]
+fn a_name_that_cannot_be_kept_is_revoked_all_the_same() {
+    let server = Server::start(two_tenants);
+    let (_, _, ice) = ask(server.admin(), "GET", "/ice", &[&bearer(KEY)], "");
+    let turn = &ice["iceServers"][1];
+    // Nothing can be written in its place.
+    std::fs::create_dir(server.directory().join("revocations.new")).expect("a directory");
+    let name = turn["username"].as_str().expect("a name").replace(':', "%3A");
+    let path = format!("/v1/turn/keys/x/credentials/{name}/revoke");
+    assert_eq!(ask(server.admin(), "POST", &path, &[&bearer(KEY)], "").0, 500);
+    assert!(!logs_in(&server, &turn["username"], &turn["credential"]));
+}
+
+#[test]
 fn twilio_tokens() {
     let server = Server::start(two_tenants);
     let basic = format!("Authorization: Basic {}", STANDARD.encode(format!("AC123:{KEY}")));

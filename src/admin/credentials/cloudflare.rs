@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::NotRevoked;
 use super::grant::{Granted, Refused, access, grant, mint, refused, same_id};
 use super::ice::ice_servers;
 use super::parameters::Parameters;
@@ -79,10 +80,14 @@ pub(super) async fn revoke(
         let Some(revocations) = &shared.revocations else {
             return Err(refused(StatusCode::NOT_IMPLEMENTED, "nothing can be revoked on this server"));
         };
-        revocations.revoke(&username).map_err(|text| refused(StatusCode::BAD_REQUEST, &text))?;
+        let kept = match revocations.revoke(&username) {
+            Err(NotRevoked::Refused(text)) => return Err(refused(StatusCode::BAD_REQUEST, &text)),
+            Err(NotRevoked::NotKept(text)) => Err(refused(StatusCode::INTERNAL_SERVER_ERROR, &text)),
+            Ok(()) => Ok(()),
+        };
         let closed = shared.steering.kick_user(username.as_str().into()).await;
         tracing::info!(target: "floe::admin", key = key.name, username, closed, "credentials revoked");
-        Ok(())
+        kept
     };
     match revoked.await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),

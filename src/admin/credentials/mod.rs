@@ -75,9 +75,16 @@ pub trait Revocations: Send + Sync {
     /// Refuses `username` (`expiry:user`) from now on. Kept until it would have
     /// expired anyway; on return it is on disk, if the server has a place for it.
     ///
-    /// # Errors
-    /// Why it could not be kept, for a person.
-    fn revoke(&self, username: &str) -> Result<(), String>;
+    fn revoke(&self, username: &str) -> Result<(), NotRevoked>;
+}
+
+/// Why a name is not revoked, or not for good; for a person.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NotRevoked {
+    /// It can't be: it is no time-limited name, or there are too many.
+    Refused(String),
+    /// It is until the next restart, but could not be written down.
+    NotKept(String),
 }
 
 /// What an API key may mint.
