@@ -139,7 +139,10 @@ fn firefox_is_served_by_indications() {
     }
     let replies: Vec<_> = (0..3).map(|_| Reply::to(&request, client.receive()).ok()).collect();
     let relayed = replies[0].relayed();
-    assert!(replies.iter().all(|reply| (reply.relayed(), reply.lifetime()) == (relayed, 3600)));
+    // What is left of it may have lost a second since the first answer.
+    assert!(
+        replies.iter().all(|reply| reply.relayed() == relayed && (3590..=3600).contains(&reply.lifetime()))
+    );
     assert_eq!(server.metric("floe_allocations", &[]), 1.0);
     let [peer, stranger] = ["127.0.0.2", "127.0.0.3"].map(Peer::at);
     for denied in ["10.0.0.1", "192.168.1.1", "169.254.169.254", "224.0.0.1", "0.0.0.0"] {
