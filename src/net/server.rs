@@ -6,11 +6,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 
 use ipnet::IpNet;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use super::bind::{self, BindError, Door, Listener, Sockets};
@@ -18,21 +17,18 @@ use super::certificates::Certificates;
 use super::clock::Clock;
 use super::dtls;
 use super::entrance::{self, Entrance, Tally};
+use super::handle::{Handle, Inner};
 use super::limit::ConnectionLimit;
 use super::random::OsRandom;
 use super::ring;
 use super::shard::Neighbour;
 use super::tcp::Moved;
-use super::thread::{self, Command, Parts};
+use super::thread::{self, Parts};
 use super::tls;
 use crate::relay::counters::Counters;
 use crate::relay::ports::RelayPool;
-use crate::relay::sessions::AT_ONCE;
 use crate::relay::world::{Bandwidth, PeerPolicy, Quota, Throttle, Users};
-use crate::relay::{
-    AllocationDetail, AllocationId, AllocationSummary, Link, NatDiscovery, ServerAddr, Settings, ShardId,
-    Transport, Whose, World,
-};
+use crate::relay::{Link, NatDiscovery, ServerAddr, Settings, ShardId, Transport, World};
 
 /// A shard's number plus one is kept in a byte by the relay pool.
 const MAX_SHARDS: usize = 254;
@@ -305,164 +301,6 @@ impl Running {
             let _ = thread.join();
         }
         Ok(())
-    }
-}
-
-/// Connections under TLS and from balancers, or DTLS sessions, before a shard has
-/// them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Admissions {
-    /// Handshakes done.
-    pub handshakes: u64,
-    /// Handshakes that failed.
-    pub handshakes_failed: u64,
-    /// Closed at a limit or deadline, or for what they began with.
-    pub refused: u64,
-}
-
-impl Admissions {
-    fn of(tally: &Tally) -> Self {
-        let Tally { handshakes, handshakes_failed, refused } = tally;
-        Self {
-            handshakes: handshakes.load(Relaxed),
-            handshakes_failed: handshakes_failed.load(Relaxed),
-            refused: refused.load(Relaxed),
-        }
-    }
-}
-
-/// Watches and steers a server, from any thread or runtime.
-#[derive(Clone)]
-pub struct Handle(Arc<Inner>);
-
-struct Inner {
-    clock: Clock,
-    listeners: Vec<(Transport, SocketAddr)>,
-    buffers: Option<(usize, usize)>,
-    counters: Vec<Arc<Counters>>,
-    tally: Arc<Tally>,
-    dtls_tally: Arc<Tally>,
-    commands: Vec<mpsc::Sender<Command>>,
-}
-
-impl Handle {
-    /// Every listener with its actual port, UDP first.
-    pub fn listeners(&self) -> &[(Transport, SocketAddr)] {
-        &self.0.listeners
-    }
-
-    /// Receive and send buffer that the kernel granted a UDP listener, bytes as
-    /// it counts them; `None` without one.
-    pub fn buffers(&self) -> Option<(usize, usize)> {
-        self.0.buffers
-    }
-
-    /// The counters of each shard.
-    pub fn counters(&self) -> &[Arc<Counters>] {
-        &self.0.counters
-    }
-
-    /// What came of TCP connections before they were a shard's.
-    pub fn admissions(&self) -> Admissions {
-        Admissions::of(&self.0.tally)
-    }
-
-    /// What came of DTLS clients that had shown where they are.
-    pub fn dtls_admissions(&self) -> Admissions {
-        Admissions::of(&self.0.dtls_tally)
-    }
-
-    /// The clock of all shards, to compare their instants with.
-    pub fn clock(&self) -> Clock {
-        self.0.clock
-    }
-
-    /// From now on no new allocations.
-    pub async fn drain(&self) {
-        self.tell(|| Command::Drain).await;
-    }
-
-    /// Waits until no allocation is left; with [`Handle::drain`] before it,
-    /// none comes after.
-    pub async fn drained(&self) {
-        let mut waiting = Vec::new();
-        self.tell(|| {
-            let (reply, answer) = oneshot::channel();
-            waiting.push(answer);
-            Command::Drained(reply)
-        })
-        .await;
-        for answer in waiting {
-            // A shard that has ended has none left either.
-            let _ = answer.await;
-        }
-    }
-
-    /// Every live allocation, by shard.
-    pub async fn sessions(&self) -> Vec<(ShardId, AllocationSummary)> {
-        let mut sessions = Vec::new();
-        for shard in (0u8..).map(ShardId).take(self.0.commands.len()) {
-            let mut from = Some(0);
-            while let Some(at) = from {
-                let some = self.ask(shard, |reply| Command::Sessions(at, reply)).await;
-                let (some, next) = some.unwrap_or_default();
-                sessions.extend(some.into_iter().map(|summary| (shard, summary)));
-                from = next;
-            }
-        }
-        sessions
-    }
-
-    /// One live allocation.
-    pub async fn session(&self, shard: ShardId, id: AllocationId) -> Option<AllocationDetail> {
-        self.ask(shard, |reply| Command::Session(id, reply)).await.flatten()
-    }
-
-    /// Ends one allocation; false when it was not live.
-    pub async fn kick(&self, shard: ShardId, id: AllocationId) -> bool {
-        let kicked = self.ask(shard, |reply| Command::Kick(Whose::Allocation(id), reply)).await;
-        kicked.is_some_and(|count| count > 0)
-    }
-
-    /// Ends every allocation of a user: one as quotas count it, or a USERNAME as
-    /// it was sent. Returns how many.
-    pub async fn kick_user(&self, user: &Arc<str>) -> usize {
-        let mut total = 0;
-        for shard in (0u8..).map(ShardId).take(self.0.commands.len()) {
-            let mut count = AT_ONCE;
-            while count == AT_ONCE {
-                let whose = Whose::User(Arc::clone(user));
-                count = self.ask(shard, |reply| Command::Kick(whose, reply)).await.unwrap_or(0);
-                total += count;
-            }
-        }
-        total
-    }
-
-    /// Ends every allocation and then the shards; [`Running::ended`] tells when
-    /// they have.
-    pub async fn stop(&self) {
-        self.tell(|| Command::Stop).await;
-    }
-
-    /// What a shard answers; `None` when it has ended, or is none.
-    async fn ask<T>(&self, shard: ShardId, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
-        let (reply, answer) = oneshot::channel();
-        self.0.commands.get(usize::from(shard.0))?.send(command(reply)).await.ok()?;
-        answer.await.ok()
-    }
-
-    async fn tell(&self, mut command: impl FnMut() -> Command) {
-        for shard in &self.0.commands {
-            // A shard that has ended needs no telling.
-            let _ = shard.send(command()).await;
-        }
-    }
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("listeners", &self.0.listeners).finish_non_exhaustive()
     }
 }
 

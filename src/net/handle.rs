@@ -1,0 +1,174 @@
+//! Watches and steers a running server: counters are read, everything else is
+//! asked of the shards by message.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::clock::Clock;
+use super::entrance::Tally;
+use super::thread::Command;
+use crate::relay::counters::Counters;
+use crate::relay::sessions::AT_ONCE;
+use crate::relay::{AllocationDetail, AllocationId, AllocationSummary, ShardId, Transport, Whose};
+
+/// Connections under TLS and from balancers, or DTLS sessions, before a shard has
+/// them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Admissions {
+    /// Handshakes done.
+    pub handshakes: u64,
+    /// Handshakes that failed.
+    pub handshakes_failed: u64,
+    /// Closed at a limit or deadline, or for what they began with.
+    pub refused: u64,
+}
+
+impl Admissions {
+    fn of(tally: &Tally) -> Self {
+        let Tally { handshakes, handshakes_failed, refused } = tally;
+        Self {
+            handshakes: handshakes.load(Relaxed),
+            handshakes_failed: handshakes_failed.load(Relaxed),
+            refused: refused.load(Relaxed),
+        }
+    }
+}
+
+/// Watches and steers a server, from any thread or runtime.
+#[derive(Clone)]
+pub struct Handle(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) clock: Clock,
+    pub(super) listeners: Vec<(Transport, SocketAddr)>,
+    pub(super) buffers: Option<(usize, usize)>,
+    pub(super) counters: Vec<Arc<Counters>>,
+    pub(super) tally: Arc<Tally>,
+    pub(super) dtls_tally: Arc<Tally>,
+    pub(super) commands: Vec<mpsc::Sender<Command>>,
+}
+
+impl Handle {
+    /// Every listener with its actual port, UDP first.
+    pub fn listeners(&self) -> &[(Transport, SocketAddr)] {
+        &self.0.listeners
+    }
+
+    /// Receive and send buffer that the kernel granted a UDP listener, bytes as
+    /// it counts them; `None` without one.
+    pub fn buffers(&self) -> Option<(usize, usize)> {
+        self.0.buffers
+    }
+
+    /// The counters of each shard.
+    pub fn counters(&self) -> &[Arc<Counters>] {
+        &self.0.counters
+    }
+
+    /// What came of TCP connections before they were a shard's.
+    pub fn admissions(&self) -> Admissions {
+        Admissions::of(&self.0.tally)
+    }
+
+    /// What came of DTLS clients that had shown where they are.
+    pub fn dtls_admissions(&self) -> Admissions {
+        Admissions::of(&self.0.dtls_tally)
+    }
+
+    /// The clock of all shards, to compare their instants with.
+    pub fn clock(&self) -> Clock {
+        self.0.clock
+    }
+
+    /// From now on no new allocations.
+    pub async fn drain(&self) {
+        self.tell(|| Command::Drain).await;
+    }
+
+    /// Waits until no allocation is left; with [`Handle::drain`] before it,
+    /// none comes after.
+    pub async fn drained(&self) {
+        let mut waiting = Vec::new();
+        self.tell(|| {
+            let (reply, answer) = oneshot::channel();
+            waiting.push(answer);
+            Command::Drained(reply)
+        })
+        .await;
+        for answer in waiting {
+            // A shard that has ended has none left either.
+            let _ = answer.await;
+        }
+    }
+
+    /// Every live allocation, by shard.
+    pub async fn sessions(&self) -> Vec<(ShardId, AllocationSummary)> {
+        let mut sessions = Vec::new();
+        for shard in (0u8..).map(ShardId).take(self.0.commands.len()) {
+            let mut from = Some(0);
+            while let Some(at) = from {
+                let some = self.ask(shard, |reply| Command::Sessions(at, reply)).await;
+                let (some, next) = some.unwrap_or_default();
+                sessions.extend(some.into_iter().map(|summary| (shard, summary)));
+                from = next;
+            }
+        }
+        sessions
+    }
+
+    /// One live allocation.
+    pub async fn session(&self, shard: ShardId, id: AllocationId) -> Option<AllocationDetail> {
+        self.ask(shard, |reply| Command::Session(id, reply)).await.flatten()
+    }
+
+    /// Ends one allocation; false when it was not live.
+    pub async fn kick(&self, shard: ShardId, id: AllocationId) -> bool {
+        let kicked = self.ask(shard, |reply| Command::Kick(Whose::Allocation(id), reply)).await;
+        kicked.is_some_and(|count| count > 0)
+    }
+
+    /// Ends every allocation of a user: one as quotas count it, or a USERNAME as
+    /// it was sent. Returns how many.
+    pub async fn kick_user(&self, user: &Arc<str>) -> usize {
+        let mut total = 0;
+        for shard in (0u8..).map(ShardId).take(self.0.commands.len()) {
+            let mut count = AT_ONCE;
+            while count == AT_ONCE {
+                let whose = Whose::User(Arc::clone(user));
+                count = self.ask(shard, |reply| Command::Kick(whose, reply)).await.unwrap_or(0);
+                total += count;
+            }
+        }
+        total
+    }
+
+    /// Ends every allocation and then the shards; [`Running::ended`] tells when
+    /// they have.
+    pub async fn stop(&self) {
+        self.tell(|| Command::Stop).await;
+    }
+
+    /// What a shard answers; `None` when it has ended, or is none.
+    async fn ask<T>(&self, shard: ShardId, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.0.commands.get(usize::from(shard.0))?.send(command(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    async fn tell(&self, mut command: impl FnMut() -> Command) {
+        for shard in &self.0.commands {
+            // A shard that has ended needs no telling.
+            let _ = shard.send(command()).await;
+        }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("listeners", &self.0.listeners).finish_non_exhaustive()
+    }
+}

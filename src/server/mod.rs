@@ -1,0 +1,173 @@
+//! One running server out of a configuration: finds the relay addresses, opens
+//! the admin and TURN sockets, ties users, policy, shards and admin together,
+//! and writes the runtime file. It moves no packet and reads no file of its own.
+//! Called by `cli` (serve, and pair for a server of its own).
+
+mod addresses;
+mod admin_room;
+mod certificates;
+mod listeners;
+mod logins;
+mod running;
+mod runtime;
+mod settings;
+mod steering;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::admin::{self, Admin, Readiness, random_token};
+use crate::auth::Unrevoked;
+use crate::config::{Loaded, urls};
+use crate::net::{self, OsRandom, discover};
+use crate::policy::{Ledger, SourceThrottle};
+use crate::relay::Transport;
+use crate::relay::ports::RelayPool;
+use addresses::OTHER_DESCRIPTORS;
+use listeners::Listeners;
+use steering::Steering;
+
+pub use running::Running;
+pub use runtime::places;
+
+/// Why a server could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A key has to be changed; the text names it.
+    #[error("{0}")]
+    Configuration(String),
+    /// The system refuses something.
+    #[error("{0}")]
+    System(String),
+}
+
+/// How clients log in, for whoever tells people of it.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// With time-limited credentials; these were made to be shown.
+    Minted {
+        /// `expiry:user`
+        username: String,
+        /// The password.
+        credential: String,
+        /// From now on.
+        lasts: Duration,
+        /// The secret behind them was made up for this run.
+        this_run: bool,
+    },
+    /// As one of this many users of `auth.users`.
+    Users(usize),
+    /// With access tokens only, sealed with one of this many keys of
+    /// `auth.oauth-keys`.
+    Tokens(usize),
+}
+
+/// Opens and starts everything. Needs a tokio runtime, which serves the admin
+/// room. `lost_log_lines` is what the log writer counts.
+pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running, StartError> {
+    let config = &loaded.config;
+    let mut warnings = Vec::new();
+    let relays = addresses::relay_addresses(config);
+    let descriptors = addresses::check_descriptors(config, relays.len() as u64, &mut warnings);
+    let mut random = OsRandom::new().map_err(|error| system("get random bytes", &error))?;
+    let (secrets, made_up) = logins::secrets(config);
+    let directory = logins::directory(loaded, &secrets, &mut random)?;
+    let revocations = logins::revocations(config)?;
+    let certificates = certificates::certificates(config, &mut warnings)?;
+    let admin = admin_room::bind_admin(loaded, &mut warnings)?;
+    let admin_address = admin.as_ref().map(Admin::address);
+
+    let ports = config.relay.ports;
+    let pool = Arc::new(RelayPool::new(&relays, ports.first..=ports.last));
+    let local = discover::local_addresses().map_err(|error| system("list the local addresses", &error))?;
+    let (peers, own_relays) = (config.peers.clone(), relays.clone());
+    let Listeners { udp, tcp, tls, dtls, nat_discovery, alternates } = Listeners::new(loaded);
+    let plan = net::Plan {
+        udp,
+        tcp,
+        tls,
+        dtls,
+        certificates: certificates.clone(),
+        balancers: config.listen.proxy_protocol_from.clone(),
+        shards: config.listen.shards.into(),
+        socket_buffer: config.listen.socket_buffer as usize,
+        connections_per_address: config.limits.tcp_connections_per_address,
+        dtls_sessions: (config.limits.dtls_sessions_per_address, config.limits.dtls_sessions),
+        // A TCP client that relays takes two: its connection and its relay.
+        connections: u32::try_from(descriptors.saturating_sub(OTHER_DESCRIPTORS) / 2).unwrap_or(u32::MAX),
+        pool: Arc::clone(&pool),
+        settings: settings::settings(config, directory.realm(), &secrets, &mut random),
+        nat_discovery,
+        users: Arc::new(Unrevoked { users: directory, revocations: Arc::clone(&revocations) }),
+        peers: Box::new(move |listeners| {
+            Arc::new(settings::peer_filter(&peers, &own_relays, &local, listeners, admin_address))
+        }),
+        quota: Arc::new(Ledger::new(config.limits.allocations)),
+        bandwidth: settings::bandwidth(config.limits.bits_per_second),
+        throttle: Arc::new(SourceThrottle::new(
+            config.limits.unauthenticated_per_second,
+            config.limits.failed_logins_per_minute,
+        )),
+    };
+    let server = net::Server::bind(plan)
+        .map_err(|error| listeners::bind_error(listeners::named(error, &alternates)))?;
+
+    let net = server.handle();
+    if let Some((receive, send)) = net.buffers() {
+        let asked = config.listen.socket_buffer;
+        tracing::info!(target: "floe::net", asked, receive, send, "socket buffers, bytes");
+    }
+    let now = net.clock().now().unix;
+    // Alternates serve TURN too, but who is told of them would gain nothing.
+    let told = |listener: &&(Transport, _)| !alternates.contains(&listener.1);
+    let told: Vec<_> = net.listeners().iter().filter(told).copied().collect();
+    let host = certificates.as_ref().and_then(|certificates| certificates.host());
+    let urls = urls::urls(&told, &relays, host.as_deref());
+    let access = logins::access(config, &secrets, made_up, now)?;
+    let token = random_token();
+    let (readiness, readiness_seen) = watch::channel(Readiness::Starting);
+    let state = admin::State {
+        realm: config.realm.clone(),
+        listeners: net.listeners().to_vec(),
+        counters: net.counters().to_vec(),
+        pool,
+        lost_log_lines,
+        admissions: certificates::admissions(config, net.clone(), certificates),
+        started: now,
+        readiness: readiness_seen,
+        token: token.clone(),
+        api_keys: admin_room::api_keys(config),
+        tenants: logins::tenants(&secrets),
+        mint: secrets.into_iter().next().map(logins::mint),
+        revocations: Some(Arc::new(admin_room::Revoking { revocations, net: net.clone() })),
+        cors: config.admin.cors.clone(),
+        urls: urls.clone(),
+        page: config.admin.page,
+        steering: Arc::new(Steering { net: net.clone(), readiness: readiness.clone() }),
+    };
+    let admin = admin.map(|admin| admin_room::serve_admin(admin, state));
+    let running = server.start().map_err(|error| system("start the shards", &error))?;
+    readiness.send_replace(Readiness::Serving);
+
+    let runtime = runtime::runtime(config, &net, admin.as_ref(), &urls, &relays, &token, now);
+    let runtime_file = runtime::write_runtime_file(config, &runtime, &mut warnings)?;
+    Ok(Running {
+        ended: running::watch_end(running),
+        net,
+        readiness,
+        admin,
+        relays,
+        urls,
+        access,
+        warnings,
+        token,
+        _runtime_file: runtime_file,
+    })
+}
+
+fn system(what: &str, error: &std::io::Error) -> StartError {
+    StartError::System(format!("cannot {what}: {error}"))
+}

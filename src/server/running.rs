@@ -1,0 +1,125 @@
+//! A server at work: what it tells, and how it is stopped.
+
+use std::net::{IpAddr, SocketAddr};
+
+use tokio::sync::watch;
+
+use super::Access;
+use super::admin_room::AdminTask;
+use super::steering::drain;
+use crate::admin::Readiness;
+use crate::admin::runtime_file::RuntimeFile;
+use crate::net;
+use crate::relay::Transport;
+use crate::relay::counters::Counter;
+
+/// A server at work. Stopping it takes [`Running::stop`]; when it is dropped its
+/// threads end too, but nobody waits for them.
+#[derive(Debug)]
+pub struct Running {
+    pub(super) net: net::Handle,
+    pub(super) ended: watch::Receiver<Option<Result<(), String>>>,
+    pub(super) readiness: watch::Sender<Readiness>,
+    pub(super) admin: Option<AdminTask>,
+    pub(super) relays: Vec<(IpAddr, IpAddr)>,
+    pub(super) urls: Vec<String>,
+    pub(super) access: Access,
+    pub(super) warnings: Vec<String>,
+    pub(super) token: String,
+    /// Removed when this is dropped.
+    pub(super) _runtime_file: Option<RuntimeFile>,
+}
+
+impl Running {
+    /// Every listener with its real port.
+    pub fn listeners(&self) -> &[(Transport, SocketAddr)] {
+        self.net.listeners()
+    }
+
+    /// Relay addresses as `(local, advertised)`.
+    pub fn relays(&self) -> &[(IpAddr, IpAddr)] {
+        &self.relays
+    }
+
+    /// `stun:` and `turn:` URLs as clients reach the server.
+    pub fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    /// How clients log in.
+    pub const fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// URL of the admin server, if there is one.
+    pub fn admin(&self) -> Option<&str> {
+        self.admin.as_ref().map(|admin| admin.url.as_str())
+    }
+
+    /// URL of the web page, with the run's token in its fragment, if there is one.
+    pub fn page(&self) -> Option<String> {
+        self.admin
+            .as_ref()
+            .filter(|admin| admin.page)
+            .map(|admin| format!("{}/#token={}", admin.url, self.token))
+    }
+
+    /// The run's token for the admin server.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// What the operator should know; lines for people.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Waits until a part has failed, and says how. Never ends while all is well.
+    pub async fn failure(&self) -> String {
+        let mut ended = self.ended.clone();
+        let failed = ended.wait_for(|ended| matches!(ended, Some(Err(_)))).await;
+        match failed.as_deref() {
+            Ok(Some(Err(text))) => text.clone(),
+            // Stopped without a failure: there is none to come.
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// From now on no new allocations (DESIGN.md §5.13).
+    pub async fn drain(&self) {
+        drain(&self.net, &self.readiness).await;
+    }
+
+    /// Live allocations.
+    pub fn allocations(&self) -> u64 {
+        let shards = self.net.counters().iter();
+        shards.flat_map(|counters| &counters.allocations).map(Counter::get).sum()
+    }
+
+    /// Waits until no allocation is left.
+    pub async fn idle(&self) {
+        self.net.drained().await;
+    }
+
+    /// Ends every allocation, the shards, and then the admin room.
+    pub async fn stop(&mut self) {
+        self.readiness.send_replace(Readiness::Draining);
+        self.net.stop().await;
+        // An error here means that nobody is left to wait for.
+        let _ = self.ended.wait_for(Option::is_some).await;
+        if let Some(admin) = self.admin.take() {
+            admin.stop.send_replace(true);
+            let _ = admin.task.await;
+        }
+    }
+}
+
+/// Tells how the shards ended, to any number of listeners.
+pub(super) fn watch_end(mut running: net::Running) -> watch::Receiver<Option<Result<(), String>>> {
+    let (sender, receiver) = watch::channel(None);
+    tokio::spawn(async move {
+        let result = running.ended().await.map_err(|failed| failed.to_string());
+        sender.send_replace(Some(result));
+    });
+    receiver
+}
