@@ -102,19 +102,36 @@ impl Stream {
 
     /// How much the kernel may hold until the client reads it, bytes.
     pub(super) fn set_send_buffer(&self, bytes: usize) -> io::Result<()> {
-        let socket = match self {
-            Self::Plain(socket) => socket,
-            Self::Tls(tls) => &tls.socket,
-        };
-        SockRef::from(socket).set_send_buffer_size(bytes)
+        self.socket().set_send_buffer_size(bytes)
     }
 
-    /// Takes some of `bytes`; an error of [`io::ErrorKind::WouldBlock`] when the
-    /// client has to read first.
+    /// For its options; not to be read from or written to.
+    pub(super) fn socket(&self) -> SockRef<'_> {
+        match self {
+            Self::Plain(socket) => socket.into(),
+            Self::Tls(tls) => (&tls.socket).into(),
+        }
+    }
+
+    /// Takes some of `bytes`, which are messages; an error of
+    /// [`io::ErrorKind::WouldBlock`] when the client has to read first.
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.try_write(bytes),
-            Self::Tls(tls) => tls.write(bytes),
+            // One record for each: there are clients that take what one read of
+            // theirs brings for one message (turnutils_uclient does).
+            Self::Tls(tls) => tls.write(bytes, |rest| match frame::next(rest, usize::MAX) {
+                frame::Next::Frame { total, .. } => total,
+                frame::Next::NeedMore(_) | frame::Next::Invalid => rest.len(),
+            }),
+        }
+    }
+
+    /// The same for bytes that are anything.
+    pub(super) fn write_bytes(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.try_write(bytes),
+            Self::Tls(tls) => tls.write(bytes, |rest| rest.len().min(BURST)),
         }
     }
 
@@ -131,14 +148,6 @@ impl Stream {
         match self {
             Self::Plain(_) => false,
             Self::Tls(tls) => tls.session.borrow().wants_write(),
-        }
-    }
-
-    /// The socket, when what goes through it is the client's bytes as they are.
-    pub(super) fn plain(&self) -> Option<&TcpStream> {
-        match self {
-            Self::Plain(socket) => Some(socket),
-            Self::Tls(_) => None,
         }
     }
 
@@ -208,23 +217,18 @@ impl Secured {
         Ok((filled, left))
     }
 
-    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+    /// `part` says how much of what is left goes into records of its own.
+    fn write(&self, bytes: &[u8], part: impl Fn(&[u8]) -> usize) -> io::Result<usize> {
         let session = &mut *self.session.borrow_mut();
         self.flush(session)?;
         // What waits as records is beyond the queue's bounds: little of it.
         if session.wants_write() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        // One record for each message: there are clients that take what one
-        // read of theirs brings for one message (turnutils_uclient does).
         let mut taken = 0;
         while taken < bytes.len().min(BURST) {
             let rest = &bytes[taken..];
-            let length = match frame::next(rest, usize::MAX) {
-                frame::Next::Frame { total, .. } => total,
-                frame::Next::NeedMore(_) | frame::Next::Invalid => rest.len(),
-            };
-            taken += session.writer().write(&rest[..length])?;
+            taken += session.writer().write(&rest[..part(rest)])?;
         }
         self.flush(session)?;
         Ok(taken)

@@ -19,7 +19,7 @@ use super::connections::{Departure, Slot, Tenure};
 use super::entrance::Entered;
 use super::limit::{ConnectionLimit, Permit};
 use super::seldom::Seldom;
-use super::splice::{Side, splice};
+use super::splice::{Client, Side, splice};
 use super::stream::{Left, READ_ROOM, Stream};
 use super::tcp_relay::Joined;
 use super::thread::{Common, Tasks};
@@ -312,11 +312,10 @@ impl Connection {
             common.shard.borrow_mut().engine.data_relayed(id, up, down);
         };
         let spliced = async {
-            // The engine binds no other.
-            let Some(stream) = self.stream.plain() else { return Ok(()) };
-            let client_side = Side { stream, first: unsent, early: self.partial, ended: false };
+            let client = Client::new(&self.stream, &common.records);
+            let client_side = Side { end: &client, first: unsent, early: self.partial, ended: false };
             let early = peer.early.take();
-            let peer_side = Side { stream: &peer.stream, first: Vec::new(), early, ended: peer.ended.get() };
+            let peer_side = Side { end: &peer.stream, first: Vec::new(), early, ended: peer.ended.get() };
             let (up, down) = (|bytes| count(&up, bytes, bytes, 0), |bytes| count(&down, bytes, 0, bytes));
             splice(client_side, peer_side, &common.stream, up, down).await
         };
@@ -325,6 +324,7 @@ impl Connection {
             _ = spliced => {}
             () = closed.notified() => {}
         }
+        self.stream.close();
         let shard = &mut *common.shard.borrow_mut();
         shard.tcp_relays.forget(id);
         shard.engine.peer_connection_closed(id);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::access::Access;
-use super::address::{PeerAddr, Transport};
+use super::address::PeerAddr;
 use super::allocate::bad_request;
 use super::allocation::Relay;
 use super::authenticate::{Identity, Refusal};
@@ -28,8 +28,7 @@ pub(super) const TCP: u8 = 6;
 const DRAWS: usize = 8;
 
 /// RFC 6062 §5.1: a TCP relay is had over a stream only, and with nothing that is
-/// for datagrams. Whether an attribute is known otherwise does not matter. Over
-/// TLS there is none so far: a data connection passes on bare TCP.
+/// for datagrams. Whether an attribute is known otherwise does not matter.
 pub(super) fn is_contradiction(asked: Asked, message: &Message<'_>) -> bool {
     const FOR_DATAGRAMS: [AttributeType; 3] =
         [AttributeType::DONT_FRAGMENT, AttributeType::EVEN_PORT, AttributeType::RESERVATION_TOKEN];
@@ -37,8 +36,7 @@ pub(super) fn is_contradiction(asked: Asked, message: &Message<'_>) -> bool {
     let tcp = requested.is_some_and(|value| first_of_four(value) == Ok(TCP));
     asked.method == Method::ALLOCATE
         && tcp
-        && (asked.by.five_tuple.transport != Transport::Tcp
-            || FOR_DATAGRAMS.iter().any(|kind| message.has(*kind)))
+        && (!asked.by.five_tuple.transport.is_stream() || FOR_DATAGRAMS.iter().any(|kind| message.has(*kind)))
 }
 
 impl Engine {
@@ -99,9 +97,8 @@ impl Engine {
         out: &mut Output,
     ) -> Result<Route, ErrorCode> {
         let five_tuple = asked.by.five_tuple;
-        // A control connection goes on being one (§4.3); for TLS see above, at
-        // `is_contradiction`.
-        if five_tuple.transport != Transport::Tcp || self.table.find(five_tuple).is_some() {
+        // A control connection goes on being one (§4.3).
+        if !five_tuple.transport.is_stream() || self.table.find(five_tuple).is_some() {
             return Err(ErrorCode::BAD_REQUEST);
         }
         let id = connection_id(message).ok_or(ErrorCode::BAD_REQUEST)?;
@@ -131,7 +128,7 @@ impl Engine {
     pub(super) fn owner_elsewhere(&self, asked: Asked, message: &Message<'_>) -> Option<ShardId> {
         let five_tuple = asked.by.five_tuple;
         let may_move = asked.method == Method::CONNECTION_BIND
-            && five_tuple.transport == Transport::Tcp
+            && five_tuple.transport.is_stream()
             && self.table.find(five_tuple).is_none();
         let shard = connection_id(message).filter(|_| may_move)?.shard();
         (shard != self.shard && shard.0 < self.settings.shards).then_some(shard)

@@ -1,9 +1,8 @@
 //! TURN over TLS.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 
-use floe::wire::{AttributeType, Method};
+use floe::wire::AttributeType;
 use tokio_rustls::rustls::ALL_VERSIONS;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
@@ -38,31 +37,6 @@ fn an_allocation_relays_from_its_first_request_to_its_last() {
     assert_eq!(server.metric("floe_tls_handshakes_total", &["outcome=\"done\""]), 4.0);
     assert!(server.metric("floe_client_bytes_total", &["transport=\"tls\"", "direction=\"out\""]) > 0.0);
     assert!(server.log().contains("tls"), "the log says over what");
-}
-
-#[test]
-fn tcp_is_not_relayed_over_tls() {
-    let authority = Authority::new();
-    let server = Server::start(|config| {
-        authority.secure(config);
-        config.set("relay.tcp", true).set("listen.shards", 3);
-    });
-    let allocate = || Request::new(Method::ALLOCATE).put(AttributeType::REQUESTED_TRANSPORT, &[6, 0, 0, 0]);
-    let mut control = Client::tcp(&server).user(ALICE);
-    control.call(allocate()).ok();
-    let peer = TcpListener::bind("127.0.0.1:0").unwrap();
-    let connected = control.call(Request::new(Method::CONNECT).peer(peer.local_addr().unwrap())).ok();
-    let id = connected.get(AttributeType::CONNECTION_ID).unwrap().to_vec();
-
-    let mut client = authority.over_tls(server.all("tls")[0]).user(ALICE);
-    assert_eq!(client.call(allocate()).code(), 400);
-    // This one, and one of each other shard: none of them moves the connection.
-    for shard in 0..3 {
-        let id = [shard, id[1], id[2], id[3]];
-        let bind = Request::new(Method::CONNECTION_BIND).put(AttributeType::CONNECTION_ID, &id);
-        assert_eq!(client.call(bind).code(), 400);
-    }
-    client.allocate();
 }
 
 //

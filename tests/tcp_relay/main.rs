@@ -15,5 +15,6 @@ mod data;
 mod ending;
 mod inbound;
 mod parties;
+mod secure;
 mod timers;
 mod turnutils;
