@@ -7,11 +7,16 @@ use std::sync::Arc;
 use super::time::Instant;
 use super::world::{Grant, MacKey};
 
+/// RFC 7635 §6.2: the key that everybody supports.
+const SHA1_KEY: usize = 20;
+/// What coturn uses of it.
+const COTURN_KEY: usize = 16;
+
 #[derive(PartialEq, Eq)]
 pub(super) struct Access {
     /// USERNAME of the requests that it signs.
     pub(super) kid: Arc<str>,
-    pub(super) key: MacKey,
+    key: MacKey,
     /// See [`Grant::authority`].
     pub(super) authority: Arc<str>,
     /// What quotas count.
@@ -30,6 +35,14 @@ impl Access {
             max_allocations: grant.max_allocations,
             ends: now + grant.lasts,
         }
+    }
+
+    /// What may sign a message: the token's key, and for HMAC-SHA1 the first 16 of its
+    /// 20 bytes. Coturn, its clients and servers, has taken those alone ever since:
+    /// it cuts the key to the length of an MD5.
+    pub(super) fn keys(&self, sha256: bool) -> impl Iterator<Item = &[u8]> {
+        let cut = self.key.get(..COTURN_KEY).filter(|_| !sha256 && self.key.len() == SHA1_KEY);
+        [Some(&self.key[..]), cut].into_iter().flatten()
     }
 
     pub(super) fn is_over(&self, now: Instant) -> bool {

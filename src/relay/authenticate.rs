@@ -317,9 +317,8 @@ fn by_access(
     kid: &Arc<str>,
     access: Arc<Access>,
 ) -> Result<Identity, LoginFault> {
-    if !is_signed_with(message, &access.key) {
-        return Err(LoginFault::MacKey);
-    }
+    let key = access.keys(message.has_sha256()).find(|key| is_signed_with(message, key));
+    let key = key.and_then(|key| MacKey::try_from(key).ok()).ok_or(LoginFault::MacKey)?;
     if access.is_over(now.instant) {
         return Err(LoginFault::Expired);
     }
@@ -327,7 +326,7 @@ fn by_access(
         username: Arc::clone(kid),
         user: Arc::clone(&access.user),
         max_allocations: access.max_allocations,
-        signer: Signer { key: access.key.clone(), sha256: message.has_sha256() },
+        signer: Signer { key, sha256: message.has_sha256() },
         access: Some(access),
     })
 }

@@ -98,6 +98,33 @@ fn its_key_may_have_the_length_of_any_hash() {
     }
 }
 
+/// Coturn and its clients cut 20 bytes to the length of an MD5.
+// E-024
+#[test]
+fn sixteen_bytes_of_twenty_sign_for_sha1_as_with_coturn() {
+    let cut = |signing, length, used: usize| {
+        let mut world = world();
+        let mac_key: Vec<u8> = (0..length).collect();
+        let mut access = Access::made(SERVER_NAME, KID, &mac_key, START, 60);
+        access.mac_key.truncate(used);
+        let mut client = Client::new(KID, "192.0.2.8:4000").with(access).signing(signing);
+        match client.request(&mut world, &Request::allocate()).code() {
+            0 => client.permit(&mut world, &[addr(PEER)]),
+            code => code,
+        }
+    };
+    assert_eq!(cut(Signing::Legacy, 20, 16), 0);
+    for (signing, length, used) in [
+        (Signing::Sha256, 20, 16),
+        (Signing::Legacy, 20, 15),
+        (Signing::Legacy, 20, 19),
+        (Signing::Legacy, 32, 16),
+        (Signing::Legacy, 19, 16),
+    ] {
+        assert_eq!(cut(signing, length, used), 401, "{signing:?} {length} {used}");
+    }
+}
+
 // E-021 A-038
 #[test]
 fn where_none_are_taken_the_attribute_is_unknown() {

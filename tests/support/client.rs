@@ -11,13 +11,14 @@ use socket2::{Domain, Socket, Type};
 
 use super::dtls;
 use super::reply::data_indication;
-use super::{Login, PATIENCE, Reply, Request, Scheme, Server, User};
+use super::{Access, Login, PATIENCE, Reply, Request, Scheme, Server, User};
 
 /// One 5-tuple.
 #[derive(Debug)]
 pub struct Client {
     link: Link,
     user: Option<(String, String, Scheme)>,
+    access: Option<Access>,
     login: Option<Login>,
 }
 
@@ -65,12 +66,12 @@ impl Client {
     fn over_udp(socket: UdpSocket, server: SocketAddr) -> Self {
         socket.connect(server).expect("connected");
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        Self { link: Link::Udp(socket), user: None, login: None }
+        Self { link: Link::Udp(socket), user: None, access: None, login: None }
     }
 
     /// Over a session that stands.
     pub fn over_dtls(session: dtls::Session) -> Self {
-        Self { link: Link::Dtls(Box::new(session)), user: None, login: None }
+        Self { link: Link::Dtls(Box::new(session)), user: None, access: None, login: None }
     }
 
     /// On 127.0.0.1, over TCP.
@@ -107,7 +108,7 @@ impl Client {
     /// Over a stream that runs on this connection.
     pub fn over_stream(stream: impl ByteStream + 'static, socket: TcpStream) -> Self {
         let link = Link::Stream { stream: Box::new(stream), socket, unread: Vec::new() };
-        Self { link, user: None, login: None }
+        Self { link, user: None, access: None, login: None }
     }
 
     /// From now on speaks to another address, from the same port, over UDP.
@@ -124,8 +125,30 @@ impl Client {
     /// Will sign as this user, this way.
     pub fn user_by(mut self, user: User<'_>, scheme: Scheme) -> Self {
         self.user = Some((user.name.into(), user.password.into(), scheme));
+        self.access = None;
         self.login = None;
         self
+    }
+
+    /// Will log in with this access token, signing this way.
+    pub fn access_by(mut self, access: Access, scheme: Scheme) -> Self {
+        self.renew(access, scheme);
+        self.login = None;
+        self
+    }
+
+    /// The same in the RFC 5389 way.
+    pub fn access(self, access: Access) -> Self {
+        self.access_by(access, Scheme::Legacy)
+    }
+
+    /// From now on has another access token, with the nonce that it has had.
+    pub fn renew(&mut self, access: Access, scheme: Scheme) {
+        self.user = Some((access.kid.into(), String::new(), scheme));
+        if let Some(login) = &mut self.login {
+            (login.name, login.scheme, login.access) = (access.kid.into(), scheme, Some(access.clone()));
+        }
+        self.access = Some(access);
     }
 
     pub fn local(&self) -> SocketAddr {
@@ -281,7 +304,7 @@ impl Client {
         challenge.assert_challenge(401);
         let user = User { name: &name, password: &password };
         let login = Login::new(user, challenge.realm(), challenge.nonce());
-        self.login.insert(Login { scheme, ..login })
+        self.login.insert(Login { scheme, access: self.access.clone(), ..login })
     }
 
     /// What the client signs with, challenged first if it has not been yet.

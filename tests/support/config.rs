@@ -68,6 +68,11 @@ impl Config {
         self.set("auth.users", toml::Table::new()).set("auth.secrets", vec![SECRET])
     }
 
+    /// Access tokens sealed with these keys are taken.
+    pub fn tokens(&mut self, keys: impl IntoIterator<Item = toml::Table>) -> &mut Self {
+        self.set("auth.oauth-keys", Vec::from_iter(keys))
+    }
+
     pub(super) fn to_toml(&self) -> String {
         toml::to_string(&self.0).expect("a configuration is TOML")
     }

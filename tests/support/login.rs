@@ -1,9 +1,9 @@
 //! Long-term credentials from the client's side (RFC 8489 §9.2).
 
-use floe::wire::AttributeType;
 use floe::wire::integrity::{LongTermKeys, PasswordAlgorithm, userhash};
+use floe::wire::{AttributeType, Method};
 
-use super::Request;
+use super::{Access, Request};
 
 /// A name and its password.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +32,8 @@ pub struct Login {
     pub nonce: String,
     pub keys: LongTermKeys,
     pub scheme: Scheme,
+    /// In the password's place.
+    pub access: Option<Access>,
 }
 
 impl Login {
@@ -42,10 +44,21 @@ impl Login {
             nonce: nonce.into(),
             keys: LongTermKeys::derive(user.name, realm, user.password),
             scheme: Scheme::Legacy,
+            access: None,
         }
     }
 
-    /// The request with the attributes that say who asks.
+    /// What signs in this scheme.
+    pub fn key(&self) -> &[u8] {
+        match (&self.access, self.scheme) {
+            (Some(access), _) => &access.mac_key,
+            (None, Scheme::Legacy) => &self.keys.md5,
+            (None, _) => &self.keys.sha256,
+        }
+    }
+
+    /// The request with the attributes that say who asks: a token with Allocate and
+    /// Refresh (RFC 7635 §9), unless the request has one.
     pub fn name_on(&self, request: Request) -> Request {
         let request = match self.scheme {
             Scheme::UserHash => request.put(AttributeType::USERHASH, &userhash(&self.name, &self.realm)),
@@ -54,6 +67,12 @@ impl Login {
         let request = request
             .put(AttributeType::REALM, self.realm.as_bytes())
             .put(AttributeType::NONCE, self.nonce.as_bytes());
+        let shown = [Method::ALLOCATE, Method::REFRESH].contains(&request.method())
+            && !request.has(AttributeType::ACCESS_TOKEN);
+        let request = match &self.access {
+            Some(access) if shown => request.put(AttributeType::ACCESS_TOKEN, &access.token),
+            _ => request,
+        };
         match self.scheme {
             Scheme::Legacy => request,
             _ => request
@@ -66,8 +85,8 @@ impl Login {
     pub fn sign(&self, request: Request) -> Vec<u8> {
         let request = self.name_on(request);
         match self.scheme {
-            Scheme::Legacy => request.sign_sha1(&self.keys.md5),
-            _ => request.sign_sha256(&self.keys.sha256),
+            Scheme::Legacy => request.sign_sha1(self.key()),
+            _ => request.sign_sha256(self.key()),
         }
     }
 
@@ -75,8 +94,8 @@ impl Login {
     pub fn has_signed(&self, reply: &super::Reply) -> bool {
         let message = reply.message();
         match self.scheme {
-            Scheme::Legacy => message.verify_sha1(&self.keys.md5) && !message.has_sha256(),
-            _ => message.verify_sha256(&self.keys.sha256) && !message.has_sha1(),
+            Scheme::Legacy => message.verify_sha1(self.key()) && !message.has_sha256(),
+            _ => message.verify_sha256(self.key()) && !message.has_sha1(),
         }
     }
 }

@@ -10,6 +10,7 @@
 // Each test crate takes what it needs of this module.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
+pub mod access;
 pub mod authority;
 pub mod client;
 pub mod command;
@@ -27,6 +28,7 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+pub use access::{Access, Token, TokenKey};
 pub use authority::Authority;
 pub use client::Client;
 pub use config::{ALICE, BOB, Config, REALM, SECRET};

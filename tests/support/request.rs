@@ -67,6 +67,14 @@ impl Request {
         self.id
     }
 
+    pub const fn method(&self) -> Method {
+        self.method
+    }
+
+    pub fn has(&self, kind: AttributeType) -> bool {
+        self.attributes.iter().any(|(k, _)| *k == kind)
+    }
+
     pub fn put(mut self, kind: AttributeType, value: &[u8]) -> Self {
         self.attributes.push((kind, value.to_vec()));
         self

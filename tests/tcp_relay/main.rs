@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access_tokens;
 mod allocate;
 mod caps;
 mod connect;
