@@ -125,18 +125,20 @@ impl Engine {
             return Err(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED);
         }
         let mut families = wishes.families;
+        let mut identity = identity.clone();
         let wish = match (wishes.token, wishes.even_port) {
             (Some(token), _) => {
-                let reservation = self.redeem(token, identity);
-                let claim = reservation.ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?.claim;
-                families = [Family::of(self.world.pool.local(claim).ip())].into_iter().collect();
-                PortWish::Held(claim)
+                let reservation = self.redeem(token, &identity).ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
+                families = [Family::of(self.world.pool.local(reservation.claim).ip())].into_iter().collect();
+                // Who has been charged for it gets it back in the end.
+                identity.user = reservation.user;
+                PortWish::Held(reservation.claim)
             }
             (None, Some(true)) => PortWish::Pair,
             (None, Some(false)) => PortWish::Even,
             (None, None) => PortWish::Any,
         };
-        match self.charge(identity, wish) {
+        match self.charge(&identity, wish) {
             Ok(()) => {}
             Err(QuotaExceeded::User) => return Err(ErrorCode::ALLOCATION_QUOTA_REACHED),
             Err(QuotaExceeded::Server) => return Ok(self.elsewhere(asked, &identity.signer, out)),
@@ -145,7 +147,7 @@ impl Engine {
         let lifetime = wishes.lifetime.clamp(DEFAULT_LIFETIME, self.settings.max_lifetime);
         let opening = Opening {
             asked,
-            identity: identity.clone(),
+            identity,
             lifetime,
             wish,
             families,

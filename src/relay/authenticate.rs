@@ -58,9 +58,15 @@ impl Identity {
     /// or by a token of the same authorization server, which the client has had
     /// renewed meanwhile (RFC 7635 §9).
     pub(super) fn owns(&self, allocation: &Allocation) -> bool {
-        match (&self.access, &allocation.access) {
-            (None, None) => self.username == allocation.username,
-            (Some(mine), Some(its)) => mine.authority == its.authority,
+        let authority = allocation.access.as_ref().map(|access| &access.authority);
+        self.is(&allocation.username, authority)
+    }
+
+    /// Whether it is of this USERNAME, or with a token of this authorization server.
+    pub(super) fn is(&self, username: &Arc<str>, authority: Option<&Arc<str>>) -> bool {
+        match (&self.access, authority) {
+            (None, None) => self.username == *username,
+            (Some(access), Some(authority)) => access.authority == *authority,
             _ => false,
         }
     }

@@ -25,9 +25,11 @@ pub(super) type Token = [u8; 8];
 pub(super) struct Reservation {
     pub(super) claim: Claim,
     pub(super) family: Family,
-    /// Only this name may redeem the token (B-030).
-    pub(super) username: Arc<str>,
-    /// With an access token, only the same one.
+    /// Only this name may redeem the token (B-030), or a client of this
+    /// authorization server.
+    username: Arc<str>,
+    authority: Option<Arc<str>>,
+    /// Who has been charged for it.
     pub(super) user: Arc<str>,
     /// Whose timer ends it.
     shard: ShardId,
@@ -74,6 +76,7 @@ impl Engine {
             claim,
             family: Family::of(self.world.pool.local(claim).ip()),
             username: Arc::clone(&identity.username),
+            authority: identity.access.as_ref().map(|access| Arc::clone(&access.authority)),
             user: Arc::clone(&identity.user),
             shard: self.shard,
         };
@@ -87,7 +90,7 @@ impl Engine {
     /// shard's from now on.
     pub(super) fn redeem(&mut self, token: Token, identity: &Identity) -> Option<Reservation> {
         let pool = &self.world.pool;
-        let is_his = |held: &Reservation| held.username == identity.username && held.user == identity.user;
+        let is_his = |held: &Reservation| identity.is(&held.username, held.authority.as_ref());
         let reservation = pool.reservations().remove_if(token, is_his)?;
         pool.pass_on(reservation.claim, self.shard);
         Some(reservation)

@@ -368,18 +368,28 @@ fn a_token_has_so_many_allocations() {
 
 // B-029 B-030
 #[test]
-fn a_port_held_for_a_token_is_for_that_token() {
-    let mut world = world();
-    let mut first = client_at(&world, KID, 4000, 600);
-    let answer = first.request(&mut world, &Request::allocate().even_port(0x80));
-    let held = Request::allocate().token(&answer.token().unwrap());
-    let mut other = client_at(&world, KID, 4001, 600);
-    assert_eq!(other.request(&mut world, &held).code(), 508);
-    let mut second = client_at(&world, KID, 4002, 600);
-    second.access = first.access.clone();
-    assert_eq!(second.allocate_as(&mut world, &held).port(), answer.relayed()[0].port() + 1);
-    world.pass_secs(606);
-    world.assert_empty_for_good();
+fn a_port_held_for_a_token_is_for_the_next_one_too() {
+    for (kid, may) in [(KID, true), ("key 2", true), ("key 3", false), ("alice", false)] {
+        let mut world = World::with(Setup { tokens: true, per_user: 2, ..Setup::default() });
+        let mut first = client_at(&world, KID, 4000, 600);
+        let answer = first.request(&mut world, &Request::allocate().even_port(0x80));
+        let held = Request::allocate().token(&answer.token().unwrap());
+        let mut second = match kid {
+            "alice" => Client::alice(),
+            kid => client_at(&world, kid, 4001, 600),
+        };
+        let answer_to_second = second.request(&mut world, &held);
+        assert_eq!(answer_to_second.code(), if may { 0 } else { 508 }, "{kid}");
+        if may {
+            assert_eq!(answer_to_second.relayed()[0].port(), answer.relayed()[0].port() + 1);
+        }
+        // The first token has been charged for both.
+        let mut third = client_at(&world, KID, 4002, 600);
+        third.access = first.access.clone();
+        assert_eq!(third.request(&mut world, &Request::allocate()).code(), 486);
+        world.pass_secs(606);
+        world.assert_empty_for_good();
+    }
 }
 
 // A ticket may be overheard, and all users of an authorization server have tokens.

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 
 use support::command::{bound_command, find};
-use support::{ALICE, Authority, Config, Server, skip};
+use support::{ALICE, Authority, Config, Server, TokenKey, skip};
 
 /// Messages a client sends to each of its peers.
 const MESSAGES: &str = "5";
@@ -170,6 +170,33 @@ fn tls() {
     if find("turnutils_uclient").is_some() {
         assert!(server.metric("floe_client_bytes_total", &["transport=\"tls\""]) > 0.0);
     }
+}
+
+/// The three keys that `turnutils_uclient -J` has in it, cut to the length of their
+/// algorithms as coturn does. It draws one for each Allocate and Refresh.
+// E-022 E-024 E-025 E-026
+#[test]
+fn access_tokens() {
+    let server = Server::start(|config| {
+        legacy_channels(config);
+        config.tokens([
+            TokenKey { kid: "north", key: b"01234567890123456789012345678901" }.entry(),
+            TokenKey { kid: "union", key: b"1234567890123456" }.entry(),
+            TokenKey { kid: "oldempire", key: b"12345678901234567890123456789012" }.entry(),
+        ]);
+        // So that it can't have fallen back to the password.
+        config.set("auth.users", toml::Table::new());
+    });
+    let ways = [
+        (server.udp(), &["-J"][..]),
+        (server.udp(), &["-J", "-s", "-m", "4"]),
+        (server.tcp(), &["-J", "-t"]),
+        (server.udp6(), &["-J", "-c"]),
+    ];
+    for (address, modes) in ways {
+        relay(address, &Echo::at("127.0.0.1"), modes);
+    }
+    client_to_client(server.udp(), &["-J"]);
 }
 
 // E-003 E-008
