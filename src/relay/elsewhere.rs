@@ -68,7 +68,8 @@ impl Engine {
     /// A datagram that another shard's engine routed here ([`Route::ToOwner`]);
     /// `from` is the way it came in there, with that shard in [`ClientPath::via`].
     pub fn passed_datagram(&mut self, now: Now, from: ClientPath, packet: &[u8], out: &mut Output) -> Route {
-        let was_ours = self.table.find_live(from.five_tuple, now.instant).is_some();
+        self.bury(now.instant, from.five_tuple, out);
+        let was_ours = self.table.find(from.five_tuple).is_some();
         // What begins anew begins where it came in.
         if let Some(via) = from.via
             && !was_ours

@@ -371,7 +371,7 @@ impl Engine {
 
     /// Ends the allocation of this 5-tuple when it has had its time and its timer has
     /// yet to fire: the 5-tuple is free.
-    fn bury(&mut self, now: Instant, five_tuple: FiveTuple, out: &mut Output) {
+    pub(super) fn bury(&mut self, now: Instant, five_tuple: FiveTuple, out: &mut Output) {
         if let Some((id, Entry::Live(allocation))) = self.table.find(five_tuple)
             && !allocation.is_live(now)
         {
