@@ -4,6 +4,7 @@
 //!
 //! - [`cli`]: one file a command; no logic.
 //! - [`server`]: ties the rooms below together into one running server.
+//! - [`acme`]: certificates from an ACME server, and their renewal.
 //! - [`admin`]: HTTP: metrics, health, credentials, signaling rooms.
 //! - [`client`]: the other side: a webrtc-rs pair that connects through a server,
 //!   a TURN client, a load generator.
@@ -20,6 +21,8 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("floe runs on Linux only: its packet path uses recvmmsg, sendmmsg and epoll");
 
+#[cfg(feature = "acme")]
+pub mod acme;
 pub mod admin;
 pub mod auth;
 pub mod cli;

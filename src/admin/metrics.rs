@@ -270,7 +270,7 @@ fn server(page: &mut Page, sources: &Sources) {
 }
 
 fn tls(page: &mut Page, admissions: Admissions) {
-    let Admissions { tls, dtls, dtls_refused, refused: _, certificates } = admissions;
+    let Admissions { tls, dtls, dtls_refused, refused: _, certificates, orders } = admissions;
     let outcomes = [
         ("tls", "done", tls.done),
         ("tls", "failed", tls.failed),
@@ -291,6 +291,14 @@ fn tls(page: &mut Page, admissions: Admissions) {
         "When the certificate in the file of this name expires, seconds since 1970-01-01 UTC.",
         certificates.into_iter().map(expiry),
     );
+    if let Some(orders) = orders {
+        page.counter(
+            "floe_acme_orders_total",
+            "Certificates asked for at the ACME server, and what came of it.",
+            [("issued", orders.issued), ("failed", orders.failed)]
+                .map(|(outcome, n)| (vec![("outcome", outcome.to_owned())], n)),
+        );
+    }
 }
 
 fn relay_ports(page: &mut Page, pool: &RelayPool) {

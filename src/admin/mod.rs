@@ -126,6 +126,17 @@ pub struct Admissions {
     pub refused: u64,
     /// Each certificate's file, and when it expires.
     pub certificates: Vec<(String, UnixTime)>,
+    /// Of certificates from an ACME server; `None` when that is off.
+    pub orders: Option<Orders>,
+}
+
+/// What came of orders for certificates.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Orders {
+    /// Certificates issued.
+    pub issued: u64,
+    /// Attempts without one.
+    pub failed: u64,
 }
 
 /// What came of handshakes.

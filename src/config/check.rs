@@ -46,6 +46,7 @@ pub(super) fn check(config: &Config, given: &BTreeMap<&'static str, Given>, repo
     check.listeners();
     check.balancers();
     check.tls();
+    check.acme();
     check.relays();
     check.ports();
     check.alternates();
@@ -168,9 +169,13 @@ impl Check<'_> {
         }
         let Listen { tls, dtls, .. } = &self.config.listen;
         let given = !none(certificate) || !certificates.is_empty();
+        let obtained = self.config.acme.is_on();
         for (key, list) in [("listen.tls", tls), ("listen.dtls", dtls)] {
-            if !list.is_empty() && !given && none(private_key) {
-                self.error(key, "needs a certificate; set tls.certificate and tls.private-key");
+            if !list.is_empty() && !given && !obtained && none(private_key) {
+                self.error(
+                    key,
+                    "needs a certificate; set tls.certificate and tls.private-key, or acme.names",
+                );
             }
         }
         if tls.is_empty() && dtls.is_empty() && given {

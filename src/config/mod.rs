@@ -8,6 +8,7 @@
 //!
 //! Called by `cli`; its types are read wherever a server is put together.
 
+mod acme;
 mod alternate;
 mod check;
 pub mod coturn;
@@ -20,6 +21,7 @@ mod problem;
 mod secret;
 pub mod urls;
 
+pub use acme::{Acme, Challenge};
 pub use alternate::AlternateServer;
 pub use layer::{FILE_VARIABLE, Flag, Sources};
 pub use load::{Effective, Loaded, load, load_text};

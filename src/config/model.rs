@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::acme::Acme;
 use super::alternate::AlternateServer;
 use super::oauth::OauthKey;
 use super::secret::Secret;
@@ -32,6 +33,8 @@ pub struct Config {
     pub listen: Listen,
     /// What clients over TLS are shown.
     pub tls: Tls,
+    /// How floe obtains certificates itself.
+    pub acme: Acme,
     /// Where peers come in.
     pub relay: Relay,
     /// Who may allocate.
@@ -56,6 +59,7 @@ impl Default for Config {
             drain_timeout: 60,
             listen: Listen::default(),
             tls: Tls::default(),
+            acme: Acme::default(),
             relay: Relay::default(),
             auth: Auth::default(),
             peers: Peers::default(),

@@ -88,13 +88,23 @@ impl fmt::Display for Fault {
     }
 }
 
-/// All pairs of a server.
+/// All certificates of a server.
 #[derive(Debug)]
 pub struct Certificates {
     /// The first is for clients that ask for none of the names of the others.
     pairs: Vec<Pair>,
     /// They are for DTLS too.
     dtls: bool,
+    /// What an ACME server issues.
+    obtained: Option<Obtained>,
+}
+
+/// A certificate and its key in one file, which is not there before the first has
+/// been issued.
+#[derive(Debug)]
+struct Obtained {
+    file: PathBuf,
+    current: Mutex<Option<Loaded>>,
 }
 
 #[derive(Debug)]
@@ -142,19 +152,48 @@ impl Certificates {
             Ok(Pair { files, current: Mutex::new(Current { loaded, seen }) })
         };
         let pairs = files.into_iter().enumerate().map(pair).collect::<Result<_, _>>()?;
-        Ok(Self { pairs, dtls })
+        Ok(Self { pairs, dtls, obtained: None })
+    }
+
+    /// Has another certificate beside those: one that is issued while the server
+    /// runs. `file` holds it, its chain and its key, and may not be there yet.
+    pub fn await_another(&mut self, file: PathBuf) {
+        self.obtained = Some(Obtained { file, current: Mutex::new(None) });
+    }
+
+    /// Reads the file of [`Certificates::await_another`].
+    ///
+    /// # Errors
+    /// It can't be used; what was there before stays.
+    pub fn take_obtained(&self) -> Result<(), CertificateError> {
+        let Some(obtained) = &self.obtained else { return Ok(()) };
+        let files =
+            CertificateFiles { certificate: obtained.file.clone(), private_key: obtained.file.clone() };
+        let loaded = Loaded::read(&files, self.dtls)?;
+        *obtained.now() = Some(loaded);
+        Ok(())
     }
 
     /// Each certificate's file and when it expires.
     pub fn expiries(&self) -> Vec<(String, UnixTime)> {
         let expiry =
             |pair: &Pair| (pair.files.certificate.display().to_string(), pair.now().loaded.not_after);
-        self.pairs.iter().map(expiry).collect()
+        let obtained = self.obtained.iter().filter_map(|obtained| {
+            let not_after = obtained.now().as_ref()?.not_after;
+            Some((obtained.file.display().to_string(), not_after))
+        });
+        self.pairs.iter().map(expiry).chain(obtained).collect()
     }
 
     /// The host name that the default certificate is for, if it says one.
     pub fn host(&self) -> Option<String> {
-        self.pairs.first()?.now().loaded.name.clone()
+        self.all().next()?.name
+    }
+
+    /// The default one first.
+    fn all(&self) -> impl Iterator<Item = Loaded> {
+        let obtained = self.obtained.iter().filter_map(|obtained| obtained.now().clone());
+        self.pairs.iter().map(|pair| pair.now().loaded.clone()).chain(obtained)
     }
 
     /// Reads again what changes, for as long as it is polled.
@@ -195,11 +234,10 @@ impl Certificates {
     /// The pair for a client that asks for `name` and verifies these kinds of
     /// signature.
     fn choose(&self, name: Option<&str>, usable: impl Fn(&CertifiedKey) -> bool) -> Option<Loaded> {
-        let all = || self.pairs.iter().map(|pair| pair.now().loaded.clone());
         let name = name.and_then(|name| ServerName::try_from(name).ok());
-        let named =
-            name.and_then(|name| all().skip(1).find(|pair| covers(&pair.key, &name) && usable(&pair.key)));
-        named.or_else(|| all().find(|pair| usable(&pair.key)))
+        let named = name
+            .and_then(|name| self.all().skip(1).find(|pair| covers(&pair.key, &name) && usable(&pair.key)));
+        named.or_else(|| self.all().find(|pair| usable(&pair.key)))
     }
 
     /// What a DTLS handshake is done with, for a client that asks for `name` and
@@ -229,6 +267,13 @@ impl Pair {
     /// Whole between any two statements, so a poisoned lock is as good as
     /// another.
     fn now(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Obtained {
+    /// As [`Pair::now`].
+    fn now(&self) -> MutexGuard<'_, Option<Loaded>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,16 +13,19 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::rustls::ServerConnection;
+use tokio_rustls::rustls::server::Acceptor;
 
 use super::bind::Door;
 use super::limit::{ConnectionLimit, Permit};
 use super::proxy::{self, Origin};
 use super::seldom::Seldom;
+use super::tls::{Tls, Wanted};
 
 /// From accept to the end of the handshake, PROXY header and all.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -81,7 +84,7 @@ impl Tally {
 /// All doors of a server, and what they share.
 pub(super) struct Entrance {
     /// `None` where no door takes TLS.
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
     /// `listen.proxy-protocol-from`: their header is believed, and required.
     balancers: Vec<IpNet>,
     /// Open connections of one client, over all shards.
@@ -113,7 +116,7 @@ impl From<io::Error> for Refusal {
 
 impl Entrance {
     pub(super) fn new(
-        tls: Option<TlsAcceptor>,
+        tls: Option<Tls>,
         balancers: Vec<IpNet>,
         limit: Arc<ConnectionLimit>,
         tally: Arc<Tally>,
@@ -202,12 +205,10 @@ impl Entrance {
         let permit = self.limit.enter(client.ip()).ok_or(Refusal::Refused)?;
         let _place = self.on_the_way_per_source.enter(client.ip()).ok_or(Refusal::Refused)?;
         let session = match &self.tls {
-            Some(acceptor) if tls => match (first_byte(&stream).await?, plain) {
+            Some(config) if tls => match (first_byte(&stream).await?, plain) {
                 (HANDSHAKE, _) => {
-                    let shaken = acceptor.accept(stream).await.map_err(Refusal::Handshake)?;
-                    self.tally.handshake_done();
                     let session;
-                    (stream, session) = shaken.into_inner();
+                    (stream, session) = self.shake(config, stream).await?;
                     Some(session)
                 }
                 (_, true) => None,
@@ -217,6 +218,25 @@ impl Entrance {
             _ => None,
         };
         Ok(Entered { socket: stream.into_std()?, session, client, server, permit })
+    }
+
+    /// A handshake, done with what its hello asks for.
+    async fn shake(&self, tls: &Tls, stream: TcpStream) -> Result<(TcpStream, ServerConnection), Refusal> {
+        let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await;
+        let begun = begun.map_err(Refusal::Handshake)?;
+        match tls.wanted(&begun.client_hello()) {
+            Wanted::Turn(config) => {
+                let shaken = begun.into_stream(config).await.map_err(Refusal::Handshake)?;
+                self.tally.handshake_done();
+                Ok(shaken.into_inner())
+            }
+            Wanted::Challenge(config) => {
+                let mut shaken = begun.into_stream(config).await.map_err(Refusal::Handshake)?;
+                // The handshake was all (RFC 8737 §3). One that is gone misses the end.
+                let _ = shaken.shutdown().await;
+                Err(Refusal::Gone)
+            }
+        }
     }
 }
 

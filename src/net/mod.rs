@@ -15,6 +15,7 @@
 
 mod bind;
 mod certificates;
+mod challenges;
 mod clock;
 mod connections;
 pub mod discover;
@@ -42,6 +43,7 @@ pub mod udp;
 
 pub use bind::{BindError, Cause, Listener};
 pub use certificates::{CertificateError, CertificateFiles, Certificates, Fault, provider};
+pub use challenges::TlsChallenges;
 pub use clock::Clock;
 pub use handle::{Admissions, Handle};
 pub use random::OsRandom;

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::bind::{self, BindError, Door, Listener, Sockets};
 use super::certificates::Certificates;
+use super::challenges::TlsChallenges;
 use super::clock::Clock;
 use super::dtls;
 use super::entrance::{self, Entrance, Tally};
@@ -24,7 +25,7 @@ use super::ring;
 use super::shard::Neighbour;
 use super::tcp::Moved;
 use super::thread::{self, Parts};
-use super::tls;
+use super::tls::Tls;
 use crate::relay::counters::Counters;
 use crate::relay::ports::RelayPool;
 use crate::relay::world::{Bandwidth, PeerPolicy, Quota, Throttle, Users};
@@ -60,6 +61,8 @@ pub struct Plan {
     pub dtls: Vec<Listener>,
     /// `[tls]`
     pub certificates: Option<Arc<Certificates>>,
+    /// What certificate authorities are shown; `None` without ACME.
+    pub tls_challenges: Option<Arc<TlsChallenges>>,
     /// `listen.proxy-protocol-from`
     pub balancers: Vec<IpNet>,
     /// `listen.shards`: 0 is one per usable core; at most 254.
@@ -137,8 +140,9 @@ impl Server {
         if listeners.is_empty() {
             return Err(BindError::NoListener);
         }
-        let acceptor = plan.certificates.clone().map(tls::acceptor).transpose();
-        let acceptor = acceptor
+        let tls = plan.certificates.clone().map(|certificates| Tls::new(certificates, plan.tls_challenges));
+        let tls = tls
+            .transpose()
             .map_err(|error| BindError::System { what: "prepare TLS", source: io::Error::other(error) })?;
         let (tally, dtls_tally) = (Arc::new(Tally::default()), Arc::new(Tally::default()));
         let dtls = plan.certificates.clone().filter(|_| !plan.dtls.is_empty()).map(|certificates| {
@@ -210,7 +214,7 @@ impl Server {
                 commands: receiver,
             });
         }
-        let entrance = Entrance::new(acceptor, plan.balancers, limit, tally, entries);
+        let entrance = Entrance::new(tls, plan.balancers, limit, tally, entries);
         let (handle, certificates) = (Handle(Arc::new(handle)), plan.certificates);
         Ok(Self { handle, parts, doors, entrance, certificates, dtls })
     }

@@ -76,6 +76,7 @@ fn plan(addresses: &[&str]) -> Plan {
         dtls: Vec::new(),
         dtls_sessions: (0, 0),
         certificates: None,
+        tls_challenges: None,
         balancers: Vec::new(),
         shards: 2,
         socket_buffer: 0,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::StartError;
+use super::acme::{Acme, await_certificate};
 use crate::admin;
 use crate::config::Config;
 use crate::net::{self, CertificateError, CertificateFiles, Certificates};
@@ -20,7 +21,7 @@ pub(super) fn certificates(
     let pairs = config.tls.pairs().into_iter();
     let files =
         pairs.map(|pair| CertificateFiles { certificate: pair.certificate, private_key: pair.private_key });
-    let loaded = Certificates::load(files, dtls).map_err(|(index, error)| {
+    let mut loaded = Certificates::load(files, dtls).map_err(|(index, error)| {
         let key = match error {
             _ if index > 0 || config.tls.certificate.as_os_str().is_empty() => "tls.certificates",
             CertificateError::Certificate { .. } => "tls.certificate",
@@ -28,6 +29,7 @@ pub(super) fn certificates(
         };
         StartError::Configuration(format!("{key}: {error}"))
     })?;
+    await_certificate(config, &mut loaded, warnings)?;
     let now = net::Clock::start().now().unix;
     for (file, _) in loaded.expiries().iter().filter(|(_, not_after)| *not_after < now) {
         warnings.push(format!("the certificate in {file} has expired: clients will refuse it; renew it"));
@@ -40,10 +42,12 @@ pub(super) fn admissions(
     config: &Config,
     net: net::Handle,
     certificates: Option<Arc<Certificates>>,
+    acme: Option<&Acme>,
 ) -> Option<Box<dyn Fn() -> admin::Admissions + Send + Sync>> {
     if certificates.is_none() && config.listen.proxy_protocol_from.is_empty() {
         return None;
     }
+    let orders = acme.map(Acme::orders);
     Some(Box::new(move || {
         let (tcp, dtls) = (net.admissions(), net.dtls_admissions());
         let certificates = certificates.as_ref().map(|certificates| certificates.expiries());
@@ -55,6 +59,7 @@ pub(super) fn admissions(
             dtls_refused: dtls.refused,
             refused: tcp.refused,
             certificates: certificates.unwrap_or_default(),
+            orders: orders.as_ref().map(|orders| orders()),
         }
     }))
 }

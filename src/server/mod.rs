@@ -3,6 +3,11 @@
 //! and writes the runtime file. It moves no packet and reads no file of its own.
 //! Called by `cli` (serve, and pair for a server of its own).
 
+#[cfg(feature = "acme")]
+mod acme;
+#[cfg(not(feature = "acme"))]
+#[path = "acme_absent.rs"]
+mod acme;
 mod addresses;
 mod admin_room;
 mod certificates;
@@ -26,6 +31,7 @@ use crate::net::{self, OsRandom, discover};
 use crate::policy::{Ledger, SourceThrottle};
 use crate::relay::Transport;
 use crate::relay::ports::RelayPool;
+use acme::Acme;
 use addresses::OTHER_DESCRIPTORS;
 use listeners::Listeners;
 use steering::Steering;
@@ -77,6 +83,7 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
     let directory = logins::directory(loaded, &secrets, &mut random)?;
     let revocations = logins::revocations(config)?;
     let certificates = certificates::certificates(config, &mut warnings)?;
+    let acme = Acme::new(loaded, certificates.as_ref())?;
     let admin = admin_room::bind_admin(loaded, &mut warnings)?;
     let admin_address = admin.as_ref().map(Admin::address);
 
@@ -91,6 +98,7 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
         tls,
         dtls,
         certificates: certificates.clone(),
+        tls_challenges: acme.as_ref().and_then(Acme::challenges),
         balancers: config.listen.proxy_protocol_from.clone(),
         shards: config.listen.shards.into(),
         socket_buffer: config.listen.socket_buffer as usize,
@@ -125,6 +133,7 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
     let told = |listener: &&(Transport, _)| !alternates.contains(&listener.1);
     let told: Vec<_> = net.listeners().iter().filter(told).copied().collect();
     let host = certificates.as_ref().and_then(|certificates| certificates.host());
+    let host = host.or_else(|| config.acme.names.first().cloned());
     let urls = urls::urls(&told, &relays, host.as_deref());
     let access = logins::access(config, &secrets, made_up, now)?;
     let token = random_token();
@@ -135,7 +144,7 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
         counters: net.counters().to_vec(),
         pool,
         lost_log_lines,
-        admissions: certificates::admissions(config, net.clone(), certificates),
+        admissions: certificates::admissions(config, net.clone(), certificates, acme.as_ref()),
         started: now,
         readiness: readiness_seen,
         token: token.clone(),
@@ -165,6 +174,7 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
         warnings,
         token,
         _runtime_file: runtime_file,
+        _acme: acme.map(Acme::start),
     })
 }
 

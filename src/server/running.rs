@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::Access;
 use super::admin_room::AdminTask;
@@ -28,6 +29,8 @@ pub struct Running {
     pub(super) token: String,
     /// Removed when this is dropped.
     pub(super) _runtime_file: Option<RuntimeFile>,
+    /// Ended when this is dropped.
+    pub(super) _acme: Option<JoinSet<()>>,
 }
 
 impl Running {

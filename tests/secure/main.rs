@@ -6,12 +6,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acme;
 mod alpn;
 mod certificates;
 mod dtls;
 mod dtls_hello;
 mod dtls_session;
 mod one_port;
+mod pebble;
 mod proxy_header;
 mod proxy_trust;
 mod slow;

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DnType, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256,
+    BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256,
 };
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
@@ -24,7 +26,7 @@ pub const HOST: &str = "turn.tests.example";
 pub struct Authority {
     directory: PathBuf,
     certificate: Certificate,
-    key: KeyPair,
+    issuer: Issuer<'static, KeyPair>,
 }
 
 /// A TLS session over TCP, as rustls has it.
@@ -41,7 +43,7 @@ impl Authority {
         let directory = new_directory();
         std::fs::write(directory.join("ca.pem"), certificate.pem()).expect("written");
         std::fs::write(directory.join("ca.key"), key.serialize_pem()).expect("written");
-        Self { directory, certificate, key }
+        Self { directory, certificate, issuer: Issuer::new(params, key) }
     }
 
     /// Its own certificate, a file.
@@ -56,10 +58,34 @@ impl Authority {
     /// Issues a certificate for these names: NAME.pem and NAME.key, each whole
     /// or not there.
     pub fn issue(&self, name: &str, hosts: &[&str]) -> (PathBuf, PathBuf) {
+        // rcgen's own: for all time.
+        self.issue_with(name, hosts, |_| {})
+    }
+
+    /// The same, good for these days from today.
+    pub fn issue_for(&self, name: &str, hosts: &[&str], days: Range<i64>) -> (PathBuf, PathBuf) {
+        let today = SystemTime::now();
+        let day = |day: i64| {
+            let days = Duration::from_secs(day.unsigned_abs() * 86_400);
+            (if day < 0 { today - days } else { today + days }).into()
+        };
+        self.issue_with(name, hosts, |params| {
+            (params.not_before, params.not_after) = (day(days.start), day(days.end));
+            params.use_authority_key_identifier_extension = true;
+        })
+    }
+
+    fn issue_with(
+        &self,
+        name: &str,
+        hosts: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
         let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
-        let params = CertificateParams::new(hosts).expect("names");
-        let certificate = params.signed_by(&key, &self.certificate, &self.key).expect("a certificate");
+        let mut params = CertificateParams::new(hosts).expect("names");
+        change(&mut params);
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         for (kind, text) in [("pem", certificate.pem()), ("key", key.serialize_pem())] {
             let new = self.file("new");
             std::fs::write(&new, text).expect("written");

@@ -1,0 +1,98 @@
+//! HTTP for `http-01`: one kind of page, for whoever asks, and nothing else. On
+//! hyper itself, as the admin room is; it takes far less, and must not be it.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use super::answers::Tokens;
+
+/// Where a certificate authority looks (RFC 8555 §8.3).
+const PATH: &str = "/.well-known/acme-challenge/";
+
+/// Connections at once: a certificate authority asks from a handful of places.
+const AT_ONCE: usize = 64;
+
+/// For a connection, from accept to its end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Request line and headers, bytes.
+const MAX_HEAD: usize = 8 * 1024;
+
+/// After a failed accept: without descriptors it would fail again at once.
+const BACK_OFF: Duration = Duration::from_millis(200);
+
+/// Binds one address; needs no runtime.
+pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Answers for as long as it is polled.
+pub(super) async fn serve(listener: TcpListener, tokens: Arc<Tokens>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(target: "floe::acme", %error, "http-01 can't be answered");
+            return;
+        }
+    };
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(BACK_OFF).await;
+            continue;
+        };
+        // Beyond that it is nobody we wait for: closed.
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let tokens = Arc::clone(&tokens);
+        tokio::spawn(async move {
+            // How it ended is the other side's affair.
+            let _ = timeout(PATIENCE, connection(stream, tokens)).await;
+            drop(place);
+        });
+    }
+}
+
+async fn connection(stream: TcpStream, tokens: Arc<Tokens>) -> Result<(), hyper::Error> {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = answer(&request, &tokens);
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(MAX_HEAD)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+}
+
+fn answer(request: &Request<Incoming>, tokens: &Tokens) -> Response<Body> {
+    let is_get = *request.method() == Method::GET;
+    let known =
+        request.uri().path().strip_prefix(PATH).filter(|_| is_get).and_then(|token| tokens.get(token));
+    let mut response = Response::new(Body::empty());
+    match known {
+        Some(text) => {
+            let kind = HeaderValue::from_static("application/octet-stream");
+            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            *response.body_mut() = Body::from(text);
+        }
+        None => *response.status_mut() = StatusCode::NOT_FOUND,
+    }
+    response
+}
