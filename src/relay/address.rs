@@ -6,10 +6,14 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 /// An address without the IPv4-mapped form: `::ffff:192.0.2.1` becomes
 /// `192.0.2.1`. A link-local scope is kept, a flow label is not.
+#[inline]
 pub fn canonical(address: SocketAddr) -> SocketAddr {
-    match (address, address.ip().to_canonical()) {
-        (SocketAddr::V6(v6), IpAddr::V6(ip)) => SocketAddrV6::new(ip, v6.port(), 0, v6.scope_id()).into(),
-        (_, ip) => SocketAddr::new(ip, address.port()),
+    match address {
+        SocketAddr::V4(_) => address,
+        SocketAddr::V6(v6) => match v6.ip().to_canonical() {
+            IpAddr::V4(ip) => SocketAddr::new(ip.into(), v6.port()),
+            IpAddr::V6(ip) => SocketAddrV6::new(ip, v6.port(), 0, v6.scope_id()).into(),
+        },
     }
 }
 
@@ -21,6 +25,7 @@ macro_rules! transport_address {
 
         impl $name {
             /// Wraps an address, with an IPv4-mapped one made IPv4.
+            #[inline]
             pub fn new(address: SocketAddr) -> Self {
                 Self(canonical(address))
             }

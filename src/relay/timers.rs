@@ -33,6 +33,9 @@ pub(super) struct Timers<T> {
     occupied: Box<[u64]>,
     /// Every slot before this tick is empty.
     tick: u64,
+    /// The first tick from there on whose slot holds a timer: asked for with every
+    /// batch of packets, so it is kept.
+    next: Option<u64>,
 }
 
 impl<T> Timers<T> {
@@ -42,6 +45,7 @@ impl<T> Timers<T> {
             heads: vec![NONE; SLOTS].into_boxed_slice(),
             occupied: vec![0; SLOTS / 64].into_boxed_slice(),
             tick: 0,
+            next: None,
         }
     }
 
@@ -61,13 +65,13 @@ impl<T> Timers<T> {
 
     /// When [`Timers::pop`] has something to look at.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.next_occupied().map(|tick| Instant::from_micros(tick * TICK))
+        self.next.map(|tick| Instant::from_micros(tick * TICK))
     }
 
     /// Takes out one timer that is due.
     pub(super) fn pop(&mut self, now: Instant) -> Option<T> {
         let now_tick = now.micros() / TICK;
-        while let Some(tick) = self.next_occupied().filter(|tick| *tick <= now_tick) {
+        while let Some(tick) = self.next.filter(|tick| *tick <= now_tick) {
             self.tick = tick;
             let index = self.heads[slot(tick)] as usize;
             self.unlink(index);
@@ -97,6 +101,7 @@ impl<T> Timers<T> {
         node.previous = NONE;
         node.next = head;
         self.occupied[slot / 64] |= 1 << (slot % 64);
+        self.next = Some(self.next.map_or(tick, |next| next.min(tick)));
     }
 
     fn unlink(&mut self, index: usize) {
@@ -111,6 +116,7 @@ impl<T> Timers<T> {
         }
         if self.heads[slot] == NONE {
             self.occupied[slot / 64] &= !(1 << (slot % 64));
+            self.next = self.next_occupied();
         }
     }
 
