@@ -65,6 +65,7 @@ struct Packets {
     clients: u32,
     payload: usize,
     burst: usize,
+    join: bool,
     /// A second; no limit otherwise.
     rate: Option<u32>,
 }
@@ -75,6 +76,7 @@ const UP: Packets = Packets {
     clients: 20,
     payload: 172,
     burst: 1,
+    join: false,
     rate: Some(40_000),
 };
 const DOWN: Packets = Packets { direction: Direction::Down, ..UP };
@@ -82,11 +84,13 @@ const LARGE: Packets = Packets { payload: 1_200, burst: 8, rate: Some(100_000), 
 const MANY: Packets = Packets { clients: 1_000, rate: Some(50_000), ..UP };
 const FLOOD: Packets = Packets { burst: 16, rate: None, ..UP };
 
-pub(crate) const WORKLOADS: [Workload; 14] = [
+pub(crate) const WORKLOADS: [Workload; 16] = [
     udp("up, 40 k/s", Kind::Relay(UP)),
     udp("down, 40 k/s", Kind::Relay(DOWN)),
     udp("up, 8 × 1,200 B, 100 k/s", Kind::Relay(LARGE)),
     udp("down, 8 × 1,200 B, 100 k/s", Kind::Relay(Packets { direction: Direction::Down, ..LARGE })),
+    udp("the same up, joined by GSO", Kind::Relay(Packets { join: true, ..LARGE })),
+    udp("the same down, joined", Kind::Relay(Packets { direction: Direction::Down, join: true, ..LARGE })),
     udp("up, 1,000 clients, 50 k/s", Kind::Relay(MANY)),
     udp("indications up, 40 k/s", Kind::Relay(Packets { by_channel: false, ..UP })),
     udp("indications down, 40 k/s", Kind::Relay(Packets { by_channel: false, ..DOWN })),
@@ -202,9 +206,9 @@ impl Workload {
                 hold: None,
                 bounds: Bounds { warmup: Duration::ZERO, ..bounds },
             },
-            Kind::Relay(Packets { direction, by_channel, clients, payload, burst, rate }) => {
+            Kind::Relay(Packets { direction, by_channel, clients, payload, burst, join, rate }) => {
                 let clients = (clients / divided_by).max(2) as usize;
-                let traffic = Traffic { direction, by_channel, payload, burst, ..traffic(clients) };
+                let traffic = Traffic { direction, by_channel, payload, burst, join, ..traffic(clients) };
                 // To see that it works, any rate will do.
                 let rate = if effort.is_try() { rate.or(Some(40_000)) } else { rate };
                 let rate = rate.map_or(Rate::Unlimited, slower);
@@ -231,6 +235,7 @@ fn traffic(clients: usize) -> Traffic {
         peers: 1,
         payload: 172,
         burst: 1,
+        join: false,
         direction: Direction::Up,
         by_channel: true,
         far_end: Some(End::Peer),

@@ -207,6 +207,10 @@ struct TrafficArgs {
     /// Packets that are sent back to back
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1_024))]
     burst: u32,
+    /// Hand bursts to the kernel as one and take what arrives as one (UDP GSO and GRO), as a network interface that can
+    /// does; otherwise each packet arrives by itself
+    #[arg(long)]
+    join: bool,
     /// From the clients up, to them down, or both
     #[arg(long, default_value = "both",
           value_parser = PossibleValuesParser::new(["up", "down", "both"]).map(|name| direction(&name)))]
@@ -361,6 +365,7 @@ impl TrafficArgs {
             peers: self.peers as usize,
             payload: self.payload as usize,
             burst: self.burst as usize,
+            join: self.join,
             direction: self.direction,
             by_channel: !self.indications,
             far_end: self.far_end,

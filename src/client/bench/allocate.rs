@@ -233,7 +233,7 @@ impl<'a> Registrar<'a> {
         let plan = self.plan;
         // Threads take users in turn too.
         let user = usize::try_from(id).unwrap_or(0);
-        let mut party = Party::open(&plan.server, plan.credentials_of(user), plan.patience)?;
+        let mut party = Party::open(&plan.server, plan.credentials_of(user), plan.patience, false)?;
         party.allocate(Ipv4Addr::UNSPECIFIED.into());
         party.watched = party.link.wants_to_write();
         self.poller.add(&party.link, id, party.watched)?;

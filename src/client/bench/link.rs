@@ -6,11 +6,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use arrayvec::ArrayVec;
-
 use super::stream::Stream;
 use crate::client::transport::{Endpoint, Transport};
-use crate::net::udp::{BATCH, Datagram, Options, Received, Socket};
+use crate::net::udp::{Datagram, Options, Outbox, Received, Socket};
 use crate::wire::padding;
 
 /// A packet whose parts lie in different places.
@@ -39,15 +37,20 @@ impl Buffers {
     }
 }
 
+/// What a worker sends by: each packet as one, or bursts joined.
+pub(super) fn outbox(join: bool) -> Outbox {
+    if join { Outbox::new() } else { Outbox::joining(1) }
+}
+
 impl Link {
-    pub(super) fn open(server: &Endpoint) -> io::Result<Self> {
+    pub(super) fn open(server: &Endpoint, join: bool) -> io::Result<Self> {
         match server.transport {
             Transport::Udp => {
                 let any: IpAddr = match server.address {
                     SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
                     SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
                 };
-                Ok(Self::Udp { socket: udp_socket(any, true)?, server: server.address })
+                Ok(Self::Udp { socket: udp_socket(any, true, join)?, server: server.address })
             }
             Transport::Tcp | Transport::Tls => {
                 Stream::open(server.address, server.tls.as_ref()).map(Self::Stream)
@@ -71,18 +74,31 @@ impl Link {
         }
     }
 
-    /// Sends packets, [`BATCH`] at most; how many were taken.
-    pub(super) fn send(&mut self, packets: &[Parts<'_>]) -> io::Result<usize> {
+    /// Sends one message; one that is not taken is lost.
+    pub(super) fn tell(&mut self, message: &[u8]) -> io::Result<()> {
         match self {
-            Self::Udp { socket, server } => Ok(send_to(socket, *server, packets)),
+            Self::Udp { socket, server } => {
+                socket.send(&[Datagram { to: *server, from: None, parts: [message, &[], &[]] }]);
+                Ok(())
+            }
+            Self::Stream(stream) => {
+                stream.push([message, &[], &[]]);
+                stream.flush()
+            }
+        }
+    }
+
+    /// Sends packets of the load; how many were taken.
+    pub(super) fn send(&mut self, outbox: &mut Outbox, packets: &[Parts<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Udp { socket, server } => Ok(send_to(outbox, socket, *server, packets)),
             Self::Stream(stream) => {
                 let mut taken = 0;
                 for &[head, middle, end] in packets {
                     // STUN is padded by who writes it, ChannelData on a stream alone.
                     let pad = padding(head.len() + middle.len() + end.len());
                     let end = if pad == 0 { end } else { &[0; 3][..pad] };
-                    let fits = stream.push([head, middle, end]);
-                    taken += usize::from(fits);
+                    taken += usize::from(stream.push([head, middle, end]));
                 }
                 stream.flush()?;
                 Ok(taken)
@@ -146,9 +162,10 @@ impl AsFd for Link {
     }
 }
 
-/// A socket on a free port of this address, that keeps ICMP errors or doesn't.
-pub(super) fn udp_socket(ip: IpAddr, errors: bool) -> io::Result<Socket> {
-    let options = Options { buffer: SOCKET_BUFFER, errors, ..Options::default() };
+/// A socket on a free port of this address, that keeps ICMP errors or doesn't, and
+/// takes packets joined or doesn't.
+pub(super) fn udp_socket(ip: IpAddr, errors: bool, join: bool) -> io::Result<Socket> {
+    let options = Options { buffer: SOCKET_BUFFER, errors, join, ..Options::default() };
     Socket::bind(SocketAddr::new(ip, 0), &options)
 }
 
@@ -160,9 +177,13 @@ pub(super) fn receive(socket: &Socket, batch: &mut Received) -> io::Result<usize
     }
 }
 
-/// Sends packets, [`BATCH`] at most; how many the kernel took.
-pub(super) fn send_to(socket: &Socket, to: SocketAddr, packets: &[Parts<'_>]) -> usize {
-    let mut datagrams = ArrayVec::<Datagram<'_>, BATCH>::new();
-    datagrams.extend(packets.iter().map(|&parts| Datagram { to, from: None, parts }));
-    socket.send(&datagrams).sent
+/// Sends packets; how many the kernel took.
+pub(super) fn send_to(outbox: &mut Outbox, socket: &Socket, to: SocketAddr, packets: &[Parts<'_>]) -> usize {
+    let mut batch = outbox.batch();
+    for &parts in packets {
+        batch.push(socket, 0, false, &Datagram { to, from: None, parts });
+    }
+    let mut refused = 0;
+    batch.send(|told| refused += told.packets);
+    packets.len() - refused
 }

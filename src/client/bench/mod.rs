@@ -114,6 +114,10 @@ pub struct Traffic {
     pub payload: usize,
     /// Packets of a flow sent back to back.
     pub burst: usize,
+    /// Whether the kernel gets bursts joined and gives what arrives joined (UDP GSO
+    /// and GRO): as a network interface that can does, where otherwise each packet
+    /// is one for the server to take.
+    pub join: bool,
     /// Which way.
     pub direction: Direction,
     /// ChannelData; else Send and Data indications.
@@ -338,7 +342,7 @@ impl Bench<'_> {
     }
 
     fn start(&mut self, traffic: &Traffic, far_end: FarEnd) -> Result<(Fleet, report::Load), BenchError> {
-        let Traffic { clients, peers, payload, burst, direction, by_channel, .. } = *traffic;
+        let Traffic { clients, peers, payload, burst, join, direction, by_channel, .. } = *traffic;
         let work = Work::Relay {
             far_end,
             by_channel,
@@ -346,7 +350,7 @@ impl Bench<'_> {
             down: direction != Direction::Up,
         };
         let fill = (0..payload.saturating_sub(STAMP_LENGTH)).map(|_| rand::random()).collect();
-        let plan = Plan { peers, burst, fill, ..self.plan(clients, work) };
+        let plan = Plan { peers, burst, join, fill, ..self.plan(clients, work) };
         let load = report::Load {
             direction: Some(direction.name()),
             by: Some(if by_channel { "channels" } else { "indications" }),
@@ -379,6 +383,7 @@ impl Bench<'_> {
             clients,
             peers: 1,
             burst: 1,
+            join: false,
             work,
             patience: self.options.patience,
             threads: self.options.threads.unwrap_or(cpus).clamp(1, clients.max(1)),
@@ -399,6 +404,7 @@ impl Bench<'_> {
             peers: plan.peers,
             payload: None,
             burst: plan.burst,
+            joined: plan.join,
             threads: plan.threads,
         }
     }

@@ -66,6 +66,7 @@ fn report(steps: Vec<Step>) -> Report {
             peers: 1,
             payload: Some(172),
             burst: 1,
+            joined: false,
             threads: 2,
         },
         notes: vec!["a note with <tags>".to_owned()],

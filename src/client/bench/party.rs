@@ -11,6 +11,7 @@ use super::poller::{Poller, Ready};
 use crate::client::Credentials;
 use crate::client::transport::Endpoint;
 use crate::client::turn::{Client, Event, Failure, Request, RequestId, Response, Scheme, Timing};
+use crate::net::udp::Outbox;
 use crate::wire::{AttributeType, ChannelNumber, Method};
 
 /// How often permissions and channels are renewed; a permission lives 300 s.
@@ -70,11 +71,12 @@ impl Party {
         server: &Endpoint,
         credentials: Option<Credentials>,
         patience: Duration,
+        join: bool,
     ) -> io::Result<Self> {
         let timing = if server.transport.is_reliable() { Timing::STREAM } else { Timing::DATAGRAM };
         let client = Client::new(timing.within(patience), credentials, Scheme::AsOffered);
         Ok(Self {
-            link: Link::open(server)?,
+            link: Link::open(server, join)?,
             client,
             queue: VecDeque::new(),
             current: None,
@@ -146,7 +148,7 @@ impl Party {
         }
         while let Some(message) = self.client.transmit() {
             // What is not taken now is sent again in time, or was too much.
-            self.link.send(&[[&message, &[], &[]]])?;
+            self.link.tell(&message)?;
         }
         Ok(())
     }
@@ -228,11 +230,11 @@ impl Party {
         Ok(())
     }
 
-    /// Sends packets of the load, a batch at most; how many were taken.
-    pub(super) fn send(&mut self, packets: &[Parts<'_>]) -> io::Result<usize> {
+    /// Sends packets of the load; how many were taken.
+    pub(super) fn send(&mut self, outbox: &mut Outbox, packets: &[Parts<'_>]) -> io::Result<usize> {
         if self.is_over {
             return Ok(0);
         }
-        self.link.send(packets)
+        self.link.send(outbox, packets)
     }
 }

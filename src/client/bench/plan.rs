@@ -20,6 +20,8 @@ pub(super) struct Plan {
     pub(super) peers: usize,
     /// Packets sent back to back.
     pub(super) burst: usize,
+    /// Whether the kernel gets and gives them joined (UDP GSO and GRO).
+    pub(super) join: bool,
     pub(super) work: Work,
     /// How long one request may take.
     pub(super) patience: Duration,

@@ -55,6 +55,8 @@ pub struct Load {
     pub payload: Option<usize>,
     /// Packets sent back to back.
     pub burst: usize,
+    /// Whether bursts went and came joined (UDP GSO and GRO).
+    pub joined: bool,
     /// Threads of the generator.
     pub threads: usize,
 }
@@ -213,7 +215,8 @@ impl Report {
 
     /// What was offered, in a line.
     pub(super) fn describe_load(&self) -> String {
-        let Load { transport, direction, by, far_end, clients, peers, payload, burst, threads } = &self.load;
+        let Load { transport, direction, by, far_end, clients, peers, payload, burst, joined, threads } =
+            &self.load;
         let mut text = match clients {
             0 => transport.clone(),
             clients => format!("{}, {transport}", plural(*clients, "client")),
@@ -231,7 +234,7 @@ impl Report {
             let _ = write!(text, ", {payload} B");
         }
         if *burst > 1 {
-            let _ = write!(text, ", bursts of {burst}");
+            let _ = write!(text, ", bursts of {burst}{}", if *joined { ", joined" } else { "" });
         }
         match far_end {
             Some("relay") => text.push_str(", far end behind a second relay"),

@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 
 use super::flows::{Flow, Flows, Sink, Source};
-use super::link::{Buffers, Parts, receive, send_to, udp_socket};
+use super::link::{Buffers, Parts, outbox, receive, send_to, udp_socket};
 use super::party::{Inbound, Party, PartyError};
 use super::plan::{FarEnd, Plan, Work};
 use super::poller::{Poller, wake_on_time};
 use super::step::Seen;
 use super::usage::Stopwatch;
 use crate::client::turn::Request;
-use crate::net::udp::{BATCH, Socket};
+use crate::net::udp::{BATCH, Outbox, Socket};
 use crate::wire::ChannelNumber;
 
 /// How often timers of clients are looked at.
@@ -77,6 +77,7 @@ pub(super) struct Worker<'a> {
     peers: Vec<Socket>,
     flows: Flows,
     buffers: Buffers,
+    outbox: Outbox,
     heads: Vec<u8>,
     ticked: Instant,
     first_error: Option<PartyError>,
@@ -95,6 +96,7 @@ impl<'a> Worker<'a> {
             peers: Vec::new(),
             flows: Flows::new(),
             buffers: Buffers::new(),
+            outbox: outbox(plan.join),
             heads: Vec::new(),
             ticked: Instant::now(),
             first_error: None,
@@ -137,7 +139,7 @@ impl<'a> Worker<'a> {
         let plan = self.plan;
         let each = plan.parties_a_client();
         for party in clients.start * each..clients.end * each {
-            let mut party = Party::open(&plan.server, plan.credentials_of(party), plan.patience)?;
+            let mut party = Party::open(&plan.server, plan.credentials_of(party), plan.patience, plan.join)?;
             match plan.work {
                 Work::Binding => party.ask(Request::binding()),
                 Work::Relay { far_end: FarEnd::Peer(like) | FarEnd::Relay(like), .. } => party.allocate(like),
@@ -185,7 +187,7 @@ impl<'a> Worker<'a> {
         let near = Sink::Party(client, channel);
         let (peer, far, back) = match far_end {
             FarEnd::Peer(ip) => {
-                let (socket, at) = (udp_socket(ip, false)?, self.peers.len());
+                let (socket, at) = (udp_socket(ip, false, self.plan.join)?, self.peers.len());
                 let address = socket.local_addr()?;
                 self.poller.add(&socket, PEER | at as u64, false)?;
                 self.peers.push(socket);
@@ -285,11 +287,13 @@ impl<'a> Worker<'a> {
             let each = heads.chunks_exact((heads.len() / count).max(1));
             let packets: ArrayVec<Parts<'_>, BATCH> = each.map(|head| [head, fill, pad]).collect();
             let sent = match flow.source {
-                Source::Peer { at, to } => send_to(&self.peers[at], to, &packets),
-                Source::Party(party) => self.parties[party].send(&packets).unwrap_or_else(|error| {
-                    self.fail(party, error.into());
-                    0
-                }),
+                Source::Peer { at, to } => send_to(&mut self.outbox, &self.peers[at], to, &packets),
+                Source::Party(party) => {
+                    self.parties[party].send(&mut self.outbox, &packets).unwrap_or_else(|error| {
+                        self.fail(party, error.into());
+                        0
+                    })
+                }
             };
             drop(packets);
             self.heads = heads;
