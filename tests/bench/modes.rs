@@ -57,7 +57,9 @@ fn packets_go_both_ways_over_every_transport() {
 #[test]
 fn one_way_is_one_way() {
     let server = Server::start(|_| {});
-    for (direction, sent) in [("up", "in"), ("down", "out")] {
+    for (direction, sent, join) in
+        [("up", "in", false), ("down", "out", false), ("up", "in", true), ("down", "out", true)]
+    {
         let relayed = |way| {
             let of_clients =
                 |way| server.metric("floe_client_packets_total", &[&format!("direction=\"{way}\"")]);
@@ -66,8 +68,10 @@ fn one_way_is_one_way() {
         let before = relayed(sent);
         let arguments =
             [&GENTLY[..], &["--direction", direction, "--payload", "1200", "--burst", "5"]].concat();
+        let arguments = if join { [&arguments[..], &["--join"]].concat() } else { arguments };
         let run = run(&mut as_alice("relay", &url(server.udp(), "udp"), &arguments));
         assert_carried(&run.step(), 200.0);
+        assert_eq!(run.report()["load"]["joined"], join);
         assert!(relayed(sent) - before >= 200.0, "{direction}: {}", relayed(sent) - before);
     }
     assert_empty(&server);

@@ -187,3 +187,43 @@ pub(super) fn send_to(outbox: &mut Outbox, socket: &Socket, to: SocketAddr, pack
     batch.send(|told| refused += told.packets);
     packets.len() - refused
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    use super::*;
+    use crate::net::udp::BATCH;
+
+    /// Slots of a batch that a burst of 8 takes at a socket that would take it
+    /// joined.
+    fn slots(join: bool) -> usize {
+        let far = udp_socket(Ipv4Addr::LOCALHOST.into(), false, true).unwrap();
+        let near = udp_socket(Ipv4Addr::LOCALHOST.into(), false, join).unwrap();
+        let to = far.local_addr().unwrap();
+        let packets: [Parts<'_>; 8] = [[b"head", b"and fill", b""]; 8];
+        assert_eq!(send_to(&mut outbox(join), &near, to, &packets), 8);
+        let mut batch = Received::new();
+        let mut packets = 0;
+        let mut slots = 0;
+        while packets < 8 {
+            let timeout = Timespec { tv_sec: 10, tv_nsec: 0 };
+            assert_eq!(
+                poll(&mut [PollFd::new(&far, PollFlags::IN)], Some(&timeout)).unwrap(),
+                1,
+                "nothing came"
+            );
+            packets += receive(&far, &mut batch).unwrap();
+            slots += BATCH - batch.room();
+        }
+        assert_eq!(packets, 8);
+        slots
+    }
+
+    #[test]
+    fn a_burst_is_joined_on_request_alone() {
+        assert_eq!(slots(false), 8);
+        // Where the kernel can.
+        assert!([1, 8].contains(&slots(true)));
+    }
+}
