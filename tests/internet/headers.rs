@@ -4,9 +4,8 @@
 use std::net::SocketAddr;
 
 use floe::wire::AttributeType;
-use socket2::Protocol;
 
-use crate::packets::{Header, Labelled, flow_label_of, header_of, links, raw, raw_v6};
+use crate::packets::{Header, Labelled, datagrams_to, flow_label_of, header_of, links, raw_v6};
 use crate::support::{ALICE, Client, Peer, Request, Server};
 
 const PLAIN: Header = Header { tos: 0, ttl: 64, dont_fragment: false };
@@ -14,15 +13,16 @@ const PLAIN: Header = Header { tos: 0, ttl: 64, dont_fragment: false };
 // B-026 B-110 B-119 B-120
 #[test]
 fn df_is_set_where_the_client_asks_and_nothing_else_is_copied() {
-    let Some(wire) = raw(Protocol::UDP) else { return };
+    let [client_ip, peer_ip] = ["127.0.0.70", "127.0.0.71"].map(|ip| ip.parse().unwrap());
+    let (Some(to_client), Some(to_peer)) = (datagrams_to(client_ip), datagrams_to(peer_ip)) else { return };
     let server = Server::start(|_| {});
-    for client in [Client::udp(&server), Client::tcp(&server)] {
+    for client in [Client::udp_from(client_ip, server.udp()), Client::tcp(&server)] {
         let mut client = client.user(ALICE);
         // Expedited forwarding, ECT(1), and a TTL of its own.
         client.mark(0xB9, 7);
         let asking = Request::allocate().put(AttributeType::DONT_FRAGMENT, b"");
         let relayed = client.call(asking).ok().relayed();
-        let peer = Peer::at("127.0.0.71");
+        let peer = Peer::at(&peer_ip.to_string());
         client.permit(peer.ip());
         client.bind(0x4000, peer.address());
         for round in 0..3u8 {
@@ -34,9 +34,9 @@ fn df_is_set_where_the_client_asks_and_nothing_else_is_copied() {
             client.send_to(peer.address(), &without);
             client.send_channel(0x4000, &channel);
             let df = Header { dont_fragment: true, ..PLAIN };
-            assert_eq!(header_of(&wire, peer.address(), &with), df);
-            assert_eq!(header_of(&wire, peer.address(), &without), PLAIN);
-            assert_eq!(header_of(&wire, peer.address(), &channel), PLAIN);
+            assert_eq!(header_of(&to_peer, peer.address(), &with), df);
+            assert_eq!(header_of(&to_peer, peer.address(), &without), PLAIN);
+            assert_eq!(header_of(&to_peer, peer.address(), &channel), PLAIN);
             for payload in [&with[..], &without, &channel] {
                 peer.expect(payload, relayed);
             }
@@ -45,7 +45,7 @@ fn df_is_set_where_the_client_asks_and_nothing_else_is_copied() {
             peer.mark(0xB9, 7);
             peer.send(relayed, b"down");
             let packet = [0x40, 0, 0, 4, b'd', b'o', b'w', b'n'];
-            assert_eq!(header_of(&wire, client.local(), &packet), PLAIN);
+            assert_eq!(header_of(&to_client, client.local(), &packet), PLAIN);
         }
     }
 }

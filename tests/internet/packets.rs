@@ -1,7 +1,7 @@
 //! Packets as they are on the wire, seen and forged through raw sockets.
 
 use std::io::Read as _;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -27,8 +27,18 @@ fn raw_socket(domain: Domain, protocol: Protocol) -> Option<Socket> {
 
 /// Where a router on the way sends ICMP from.
 pub(crate) fn router(ip: Ipv4Addr) -> Option<Socket> {
-    let socket = raw(Protocol::ICMPV4)?;
-    socket.bind(&SocketAddr::from((ip, 0)).into()).expect("a loopback address");
+    raw_at(ip, Protocol::ICMPV4)
+}
+
+/// Every UDP datagram to this address: those of all others would fill the
+/// socket's queue on a busy machine.
+pub(crate) fn datagrams_to(ip: IpAddr) -> Option<Socket> {
+    raw_at(ip, Protocol::UDP)
+}
+
+fn raw_at(ip: impl Into<IpAddr>, protocol: Protocol) -> Option<Socket> {
+    let socket = raw(protocol)?;
+    socket.bind(&SocketAddr::new(ip.into(), 0).into()).expect("a loopback address");
     Some(socket)
 }
 

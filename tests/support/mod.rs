@@ -40,7 +40,7 @@ pub use request::Request;
 pub use server::Server;
 
 /// How long anything that must come may take on a loaded machine.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A loopback address that no other test uses, so that all of its ports below
 /// the ephemeral range are free.
