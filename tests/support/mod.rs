@@ -16,6 +16,7 @@ pub mod client;
 pub mod command;
 pub mod config;
 pub mod dtls;
+pub mod http;
 pub mod login;
 pub mod namespace;
 pub mod peer;

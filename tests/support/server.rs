@@ -2,8 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
@@ -13,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::command::floe;
-use super::{Config, PATIENCE};
+use super::{Config, PATIENCE, http};
 
 /// A running server; killed when dropped.
 #[derive(Debug)]
@@ -136,16 +135,7 @@ impl Server {
     /// Status and body of what the admin address answers; `headers` are lines that
     /// each end in `\r\n`.
     pub fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
-        let (host, length) = (self.admin(), body.len());
-        let mut stream = TcpStream::connect(host).expect("the admin address answers");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
-        write!(stream, "{head}{headers}Content-Length: {length}\r\n\r\n{body}").expect("asked");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a header and a body");
-        let status = head.split(' ').nth(1).expect("a status");
-        (status.parse().expect("a number"), body.to_owned())
+        http::ask(self.admin(), method, path, headers, body, PATIENCE)
     }
 
     /// The sum of a metric's samples whose labels contain all of `labels`, each

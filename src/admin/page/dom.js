@@ -42,7 +42,8 @@ export function duration(seconds) {
   if (seconds < 60) return `${Math.round(seconds)} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
   if (seconds < 2 * 86_400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
-  return `${Math.floor(seconds / 86_400)} days`;
+  if (seconds < 2 * 365 * 86_400) return `${Math.floor(seconds / 86_400)} days`;
+  return `${Math.floor(seconds / (365 * 86_400))} years`;
 }
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
