@@ -19,8 +19,7 @@ use super::{Failure, logging, say};
 use crate::client::Credentials;
 use crate::client::bench::units::{self, Rate};
 use crate::client::bench::{self, Bounds, Direction, End, Job, MAX_PAYLOAD, MIN_PAYLOAD, Options, Traffic};
-use crate::client::pair::resolve;
-use crate::client::transport::{Endpoint, Transport};
+use crate::client::transport::{Endpoint, Transport, resolve};
 use crate::client::url::ServerUrl;
 use crate::net::discover;
 use progress::Bar;
@@ -149,7 +148,7 @@ struct AllocateArgs {
 
 #[derive(clap::Args, Debug)]
 struct ServerArgs {
-    /// turn:HOST:PORT[?transport=tcp] or turns:HOST:PORT; for binding stun: and stuns: too; default: the running
+    /// turn:HOST:PORT[?transport=tcp] or turns:HOST:PORT[?transport=udp]; for binding stun: and stuns: too; default: the running
     /// local server
     #[arg(value_name = "URL", value_parser = server_url)]
     url: Option<(ServerUrl, bool)>,
@@ -169,9 +168,9 @@ struct ServerArgs {
     #[arg(long, value_name = "SECRET", env = "TURN_SECRET", hide_env_values = true)]
     secret: Option<String>,
     /// Transport to the server; default: what the URL says, else udp
-    #[arg(long, value_parser = PossibleValuesParser::new(["udp", "tcp", "tls"]).try_map(|t| t.parse::<Transport>()))]
+    #[arg(long, value_parser = PossibleValuesParser::new(["udp", "tcp", "tls", "dtls"]).try_map(|t| t.parse::<Transport>()))]
     transport: Option<Transport>,
-    /// Certificate authorities that may vouch for the server over TLS, PEM; default: the system's
+    /// Certificate authorities that may vouch for the server over TLS and DTLS, PEM; default: the system's
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// The server's process, when it runs here: its CPU and memory are measured too; default: that of the running

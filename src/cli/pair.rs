@@ -28,7 +28,7 @@ const LASTS: Duration = Duration::from_secs(3600);
 /// room, or enter that room on the web page with a browser; each checks its own side. Exit status: 0 every step was seen, 1 one was not, 2 wrong usage.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// TURN server, turn:HOST:PORT[?transport=udp|tcp] or turns:HOST:PORT; default: the running local server, else one
+    /// TURN server, turn:HOST:PORT[?transport=udp|tcp] or turns:HOST:PORT[?transport=udp]; default: the running local server, else one
     /// started here on loopback
     #[arg(long, value_name = "URL")]
     pub(super) server: Option<ServerUrl>,
@@ -42,9 +42,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "SECRET")]
     pub(super) secret: Option<String>,
     /// Transport to the TURN server; default: what the URL says, else udp
-    #[arg(long, value_parser = PossibleValuesParser::new(["udp", "tcp", "tls"]).try_map(|t| t.parse::<Transport>()))]
+    #[arg(long, value_parser = PossibleValuesParser::new(["udp", "tcp", "tls", "dtls"]).try_map(|t| t.parse::<Transport>()))]
     pub(super) transport: Option<Transport>,
-    /// Certificate authorities that may vouch for the server over TLS, PEM; default: the system's
+    /// Certificate authorities that may vouch for the server over TLS and DTLS, PEM; default: the system's
     #[arg(long, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
     /// Which candidates ICE may use

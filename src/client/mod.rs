@@ -5,9 +5,9 @@
 //! - How much a server carries: [`mod@bench`].
 //! - One plain Allocate, to learn the cause that webrtc-rs hides: [`probe`].
 //! - What carries webrtc-rs's TURN over UDP/IPv4 to a server that is reached
-//!   over TCP, TLS or IPv6: [`adapter`].
+//!   over TCP, TLS, DTLS or IPv6: [`adapter`].
 //! - A server connection as one [`webrtc_util::Conn`], whatever it runs on:
-//!   [`transport`], [`framing`].
+//!   [`transport`], [`framing`], [`dtls`].
 //! - A TURN client of our own, that shows error codes and carries a load: [`turn`];
 //!   what an error response says: [`refusal`].
 //! - One question to a server's admin address: [`http`]; the only part of this
@@ -22,6 +22,8 @@
 pub mod adapter;
 #[cfg(feature = "client")]
 pub mod bench;
+#[cfg(feature = "client")]
+pub mod dtls;
 #[cfg(feature = "client")]
 pub mod framing;
 pub mod http;

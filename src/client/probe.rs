@@ -57,7 +57,7 @@ pub struct Probe {
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     /// The transport failed.
-    #[error("cannot reach {server}: {error}{}", hint(error))]
+    #[error("cannot reach {server}: {error}{}", transport::hint(error))]
     Unreachable {
         /// What was dialled.
         server: Endpoint,
@@ -83,20 +83,6 @@ pub enum ProbeError {
     /// An error response.
     #[error("{0}")]
     Refused(Refusal),
-}
-
-fn hint(error: &std::io::Error) -> &'static str {
-    match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => " (nothing listens there; is the server running?)",
-        _ if distrusted(error) => " (--ca FILE names whom else to believe)",
-        _ => "",
-    }
-}
-
-/// Whether the server's certificate is what is wrong.
-fn distrusted(error: &std::io::Error) -> bool {
-    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<tokio_rustls::rustls::Error>());
-    matches!(cause, Some(tokio_rustls::rustls::Error::InvalidCertificate(_)))
 }
 
 /// Asks `server` for an allocation and gives it back.

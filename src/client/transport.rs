@@ -1,5 +1,7 @@
-//! A connection to a TURN server as one [`Conn`] that carries whole messages:
-//! one `recv` gives one STUN message or ChannelData message.
+//! The ways to a TURN server: which one ([`Transport`]), where it ends
+//! ([`Endpoint`], of a URL by [`resolve`]), whom to believe there ([`Tls`]); and a
+//! connection as one [`Conn`] that carries whole messages: one `recv` gives one
+//! STUN message or ChannelData message.
 //!
 //! A further transport is a variant of [`Transport`] and an arm of [`connect`].
 
@@ -18,7 +20,9 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, ClientConnection, RootCertStore};
 use webrtc_util::Conn;
 
+use crate::client::dtls::{self, DtlsConn};
 use crate::client::framing::FramedConn;
+use crate::client::url::ServerUrl;
 
 /// A shared [`Conn`], as webrtc-rs hands them around.
 pub type SharedConn = Arc<dyn Conn + Send + Sync>;
@@ -32,13 +36,15 @@ pub enum Transport {
     Tcp,
     /// The same over TLS over TCP.
     Tls,
+    /// RFC 8656 over DTLS over UDP (RFC 7350).
+    Dtls,
 }
 
 impl Transport {
     /// Whether the transport itself repeats what is lost.
     pub fn is_reliable(self) -> bool {
         match self {
-            Self::Udp => false,
+            Self::Udp | Self::Dtls => false,
             Self::Tcp | Self::Tls => true,
         }
     }
@@ -50,6 +56,7 @@ impl fmt::Display for Transport {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+            Self::Dtls => "dtls",
         })
     }
 }
@@ -64,7 +71,8 @@ impl FromStr for Transport {
             "udp" => Ok(Self::Udp),
             "tcp" => Ok(Self::Tcp),
             "tls" => Ok(Self::Tls),
-            _ => Err(format!("transport {text:?} is not supported; write udp, tcp or tls")),
+            "dtls" => Ok(Self::Dtls),
+            _ => Err(format!("transport {text:?} is not supported; write udp, tcp, tls or dtls")),
         }
     }
 }
@@ -76,15 +84,16 @@ pub struct Endpoint {
     pub transport: Transport,
     /// Where it listens.
     pub address: SocketAddr,
-    /// Whom to believe; for [`Transport::Tls`] alone.
+    /// Whom to believe; for [`Transport::Tls`] and [`Transport::Dtls`].
     pub tls: Option<Tls>,
 }
 
-/// How a server proves itself over TLS.
+/// How a server proves itself over TLS and DTLS.
 #[derive(Clone, Debug)]
 pub struct Tls {
     name: ServerName<'static>,
     config: Arc<ClientConfig>,
+    datagrams: dtls::Context,
 }
 
 impl Tls {
@@ -98,23 +107,19 @@ impl Tls {
     pub fn new(host: &str, ca: Option<&Path>) -> Result<Self, String> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| format!("{host} is no name that a certificate can be for"))?;
+        let believed = authorities(ca)?;
         let mut roots = RootCertStore::empty();
-        match ca {
-            Some(path) => {
-                let unusable = |error: &dyn fmt::Display| format!("cannot use {}: {error}", path.display());
-                let read = CertificateDer::pem_file_iter(path).map_err(|error| unusable(&error))?;
-                for certificate in read {
-                    let certificate = certificate.map_err(|error| unusable(&error))?;
-                    roots.add(certificate).map_err(|error| unusable(&error))?;
-                }
+        for certificate in &believed {
+            if let (Err(error), Some(path)) = (roots.add(certificate.clone()), ca) {
+                return Err(format!("cannot use {}: {error}", path.display()));
             }
-            None => _ = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs),
         }
         if roots.is_empty() {
             return Err("there is no certificate authority to believe: give one with --ca \
                         (or install the package ca-certificates)"
                 .to_owned());
         }
+        let datagrams = dtls::Context::new(name.clone(), &believed)?;
         // Explicitly: a process's default depends on the features of every crate.
         let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -123,7 +128,7 @@ impl Tls {
             .with_no_client_auth();
         // RFC 7443 §3.
         config.alpn_protocols = vec![b"stun.turn".to_vec()];
-        Ok(Self { name, config: Arc::new(config) })
+        Ok(Self { name, config: Arc::new(config), datagrams })
     }
 
     /// The client's end of a connection, for who moves its bytes without tokio.
@@ -133,6 +138,34 @@ impl Tls {
     pub fn connection(&self) -> Result<ClientConnection, rustls::Error> {
         ClientConnection::new(Arc::clone(&self.config), self.name.clone())
     }
+
+    /// The same of a DTLS session.
+    pub(super) fn session(&self) -> io::Result<dtls::Session> {
+        dtls::Session::new(&self.datagrams)
+    }
+}
+
+/// Those in this PEM file, else the system's.
+fn authorities(ca: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, String> {
+    let Some(path) = ca else { return Ok(rustls_native_certs::load_native_certs().certs) };
+    let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    certificates.map_err(|error| format!("cannot use {}: {error}", path.display()))
+}
+
+/// What may help when a server can't be reached, to be said behind the error.
+pub fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => " (nothing listens there; is the server running?)",
+        _ if is_distrust(error) => " (--ca FILE names whom else to believe)",
+        _ => "",
+    }
+}
+
+/// Whether what is wrong with a connection is the server's certificate.
+pub fn is_distrust(error: &io::Error) -> bool {
+    let Some(cause) = error.get_ref() else { return false };
+    matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
+        || cause.is::<dtls::Distrusted>()
 }
 
 impl fmt::Display for Endpoint {
@@ -141,34 +174,70 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Connects. UDP sockets are connected too, so that a closed port shows as
-/// [`io::ErrorKind::ConnectionRefused`] on the first `recv`.
+/// Where this server is, by that transport; IPv4 first, which webrtc-rs reaches
+/// by itself. `ca` is as for [`Tls::new`].
 ///
 /// # Errors
-/// Of the socket: refused, unreachable, no address of that family; of TLS: a
-/// certificate that is not believed.
+/// A sentence that says what is missing.
+pub async fn resolve(
+    server: &ServerUrl,
+    transport: Transport,
+    ca: Option<&Path>,
+) -> Result<Endpoint, String> {
+    let tls = match transport {
+        Transport::Tls | Transport::Dtls => Some(Tls::new(&server.host, ca)?),
+        Transport::Udp | Transport::Tcp => None,
+    };
+    let found = tokio::net::lookup_host((server.host.as_str(), server.port)).await;
+    let found: Vec<_> = found.map_err(|error| format!("cannot resolve {}: {error}", server.host))?.collect();
+    let address = found.iter().find(|address| address.is_ipv4()).or_else(|| found.first());
+    let address = address.ok_or_else(|| format!("{} has no address", server.host))?;
+    Ok(Endpoint { transport, address: *address, tls })
+}
+
+/// Connects. UDP sockets are connected too, so that a closed port shows as
+/// [`io::ErrorKind::ConnectionRefused`] on the first `recv`, or in the handshake.
+///
+/// # Errors
+/// Of the socket: refused, unreachable, no address of that family; of TLS and
+/// DTLS: a certificate that is not believed, or no end of the handshake.
 pub async fn connect(endpoint: &Endpoint) -> io::Result<SharedConn> {
+    let nobody = || io::Error::new(io::ErrorKind::InvalidInput, "nobody is named whom to believe");
     match endpoint.transport {
-        Transport::Udp => {
-            let any: SocketAddr = match endpoint.address {
-                SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-                SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-            };
-            let socket = UdpSocket::bind(any).await?;
-            socket.connect(endpoint.address).await?;
-            Ok(Arc::new(socket))
+        Transport::Udp => Ok(Arc::new(udp(endpoint.address).await?)),
+        Transport::Dtls => {
+            let Tls { datagrams, .. } = endpoint.tls.as_ref().ok_or_else(nobody)?;
+            Ok(Arc::new(DtlsConn::connect(udp(endpoint.address).await?, datagrams).await?))
         }
-        Transport::Tcp | Transport::Tls => {
-            let stream = TcpStream::connect(endpoint.address).await?;
-            stream.set_nodelay(true)?;
+        Transport::Tcp => {
+            let stream = tcp(endpoint.address).await?;
             let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
-            let Some(Tls { name, config }) = &endpoint.tls else {
-                return Ok(Arc::new(FramedConn::new(stream, local, remote)));
-            };
+            Ok(Arc::new(FramedConn::new(stream, local, remote)))
+        }
+        Transport::Tls => {
+            let Tls { name, config, .. } = endpoint.tls.as_ref().ok_or_else(nobody)?;
+            let stream = tcp(endpoint.address).await?;
+            let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
             let stream = TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream).await?;
             Ok(Arc::new(FramedConn::new(stream, local, remote)))
         }
     }
+}
+
+async fn udp(server: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr = match server {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any).await?;
+    socket.connect(server).await?;
+    Ok(socket)
+}
+
+async fn tcp(server: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(server).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// What went wrong with a connection, as the system has it.

@@ -1,5 +1,5 @@
 //! TURN server URLs (RFC 7065): `turn:HOST[:PORT][?transport=udp|tcp]` and
-//! `turns:HOST[:PORT][?transport=tcp]`.
+//! `turns:HOST[:PORT][?transport=tcp|udp]`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,8 +19,8 @@ pub struct ServerUrl {
     pub host: String,
     /// UDP or TCP port.
     pub port: u16,
-    /// [`Transport::Tls`] for `turns:`, else what `?transport=` says; `None` when it
-    /// is absent, which means UDP.
+    /// For `turns:` [`Transport::Tls`], or [`Transport::Dtls`] over UDP (RFC 7350
+    /// §4.6), else what `?transport=` says; `None` when it is absent, which means UDP.
     pub transport: Option<Transport>,
 }
 
@@ -31,6 +31,7 @@ impl fmt::Display for ServerUrl {
             Some(Transport::Udp) => ("turn", "?transport=udp"),
             Some(Transport::Tcp) => ("turn", "?transport=tcp"),
             Some(Transport::Tls) => ("turns", "?transport=tcp"),
+            Some(Transport::Dtls) => ("turns", "?transport=udp"),
         };
         let Self { host, port, .. } = self;
         match host.contains(':') {
@@ -46,7 +47,8 @@ impl FromStr for ServerUrl {
     /// # Errors
     /// A sentence that says what to write instead.
     fn from_str(url: &str) -> Result<Self, String> {
-        const FORM: &str = "write turn:HOST:PORT, turn:HOST:PORT?transport=tcp or turns:HOST:PORT";
+        const FORM: &str =
+            "write turn:HOST:PORT or turns:HOST:PORT, and ?transport=tcp or ?transport=udp behind it";
         let (secure, rest) = match url.split_once(':') {
             Some(("turn", rest)) => (false, rest),
             Some(("turns", rest)) => (true, rest),
@@ -62,9 +64,7 @@ impl FromStr for ServerUrl {
             (false, Some("transport=udp")) => Some(Transport::Udp),
             (false, Some("transport=tcp")) => Some(Transport::Tcp),
             (true, None | Some("transport=tcp")) => Some(Transport::Tls),
-            (true, Some("transport=udp")) => {
-                return Err(format!("turns: over UDP (DTLS) is not supported by this command; {FORM}"));
-            }
+            (true, Some("transport=udp")) => Some(Transport::Dtls),
             (_, Some(query)) => return Err(format!("?{query} is not understood; {FORM}")),
         };
         let default_port = if secure { DEFAULT_TLS_PORT } else { DEFAULT_PORT };
@@ -112,6 +112,8 @@ mod tests {
         assert_eq!((url.port, url.transport), (5349, Some(Transport::Tls)));
         let url: ServerUrl = "turns:[::1]:443?transport=tcp".parse().unwrap();
         assert_eq!((url.host.as_str(), url.port, url.transport), ("::1", 443, Some(Transport::Tls)));
+        let url: ServerUrl = "turns:turn.example.org?transport=udp".parse().unwrap();
+        assert_eq!((url.port, url.transport), (5349, Some(Transport::Dtls)));
     }
 
     #[test]
@@ -121,6 +123,7 @@ mod tests {
             "turn:[::1]:3478?transport=udp",
             "turn:10.0.0.1:3478?transport=tcp",
             "turns:a:5349?transport=tcp",
+            "turns:a:5349?transport=udp",
         ] {
             assert_eq!(text.parse::<ServerUrl>().unwrap().to_string(), text);
         }
@@ -133,8 +136,8 @@ mod tests {
             "turn:",
             "turn://a",
             "stun:a:1",
-            "turns:a:1?transport=udp",
             "turns:a:1?transport=tls",
+            "turns:a:1?transport=dtls",
             "turn:a:0",
             "turn:a:99999",
             "turn:::1:3478",

@@ -1,9 +1,9 @@
 //! What `floe bench` says when things go wrong.
 
-use std::net::{TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use crate::command::{GENTLY, as_alice, assert_empty, bench, number, run, url};
-use crate::support::Server;
+use crate::support::{Authority, Server};
 
 #[test]
 fn loss_is_counted() {
@@ -62,6 +62,30 @@ fn nobody_there_is_told_at_once_and_silence_in_time() {
         let run = run(&mut as_alice("relay", &address, &["--timeout", "300ms"]));
         assert_eq!(run.status, Some(1), "{run:#?}");
         assert!(run.complained.contains("no answer to Allocate"), "{run:#?}");
+    }
+}
+
+#[test]
+fn a_dtls_server_is_believed_or_left_and_not_waited_for_long() {
+    let authority = Authority::new();
+    let server = Server::start(|config| {
+        authority.secure(config);
+        config.set("listen.dtls", vec!["127.0.0.1:0"]);
+    });
+    let secure = |address: SocketAddr| format!("turns:{address}?transport=udp");
+    let (gone, mute) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let nobody = secure(gone.local_addr().unwrap());
+    drop(gone);
+    let ca = authority.ca();
+    let ca = ["--ca", ca.to_str().unwrap(), "--timeout", "300ms"];
+    for (address, more, said) in [
+        (secure(server.all("dtls")[0]), &[][..], "--ca"),
+        (nobody, &ca, "nothing listens there"),
+        (secure(mute.local_addr().unwrap()), &ca, "no end of the DTLS handshake"),
+    ] {
+        let run = run(&mut as_alice("relay", &address, more));
+        assert_eq!(run.status, Some(1), "{run:#?}");
+        assert!(run.complained.contains(said), "{said}: {run:#?}");
     }
 }
 

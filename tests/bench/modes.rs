@@ -32,11 +32,16 @@ fn assert_carried(step: &Value, packets: f64) {
 #[test]
 fn packets_go_both_ways_over_every_transport() {
     let authority = Authority::new();
-    let server = Server::start(|config| authority.secure(config));
+    let server = Server::start(|config| {
+        authority.secure(config);
+        config.set("listen.dtls", vec!["127.0.0.1:0"]);
+    });
     let ca = authority.ca();
     let ca = ["--ca", ca.to_str().expect("UTF-8")];
     let tls = format!("turns:{}", server.all("tls")[0]);
-    for (url, more) in [(url(server.udp(), "udp"), &[][..]), (url(server.tcp(), "tcp"), &[]), (tls, &ca)] {
+    let dtls = format!("turns:{}?transport=udp", server.all("dtls")[0]);
+    let plain = [(url(server.udp(), "udp"), &[][..]), (url(server.tcp(), "tcp"), &[])];
+    for (url, more) in plain.into_iter().chain([(tls, &ca[..]), (dtls, &ca)]) {
         for by in [&[][..], &["--indications"]] {
             let run = run(&mut as_alice("relay", &url, &[&GENTLY, more, by].concat()));
             let step = run.step();
@@ -50,8 +55,12 @@ fn packets_go_both_ways_over_every_transport() {
         }
     }
     assert_empty(&server);
-    assert!(server.metric("floe_client_bytes_total", &["tls"]) > 0.0);
-    assert!(server.metric("floe_client_bytes_total", &["tcp"]) > 0.0);
+    for transport in ["tcp", "tls", "dtls"] {
+        let label = format!("transport=\"{transport}\"");
+        assert!(server.metric("floe_client_bytes_total", &[&label]) > 0.0, "{transport}");
+    }
+    // Each has said goodbye.
+    server.wait_until("no session is left", || server.metric("floe_dtls_sessions", &[]) == 0.0);
 }
 
 #[test]

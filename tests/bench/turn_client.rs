@@ -4,11 +4,13 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use floe::client::Credentials;
-use floe::client::transport::{Endpoint, Tls, Transport, connect};
+use floe::client::transport::{Endpoint, Tls, Transport, connect, is_distrust};
 use floe::client::turn::session::{By, Received, Session, SessionError};
 use floe::client::turn::{Client, Failure, Request, Scheme, Timing, channel_data, send_indication};
 use floe::wire::{AttributeType, ChannelNumber};
 
+use crate::support::authority::HOST;
+use crate::support::net::{Habit, is_lossy, is_repeating, is_swapping, net};
 use crate::support::{ALICE, Authority, PATIENCE, REALM, Server};
 
 const CHANNEL: ChannelNumber = ChannelNumber(0x4000);
@@ -25,6 +27,19 @@ async fn session(endpoint: Endpoint, credentials: Credentials, scheme: Scheme) -
 
 fn over(transport: Transport, address: SocketAddr) -> Endpoint {
     Endpoint { transport, address, tls: None }
+}
+
+/// Over TLS or DTLS, with a server of that name whom this authority vouches for.
+fn secure(authority: &Authority, host: &str, transport: Transport, address: SocketAddr) -> Endpoint {
+    let tls = Tls::new(host, Some(&authority.ca())).unwrap();
+    Endpoint { tls: Some(tls), ..over(transport, address) }
+}
+
+fn secure_server(authority: &Authority) -> Server {
+    Server::start(|config| {
+        authority.secure(config);
+        config.set("listen.dtls", vec!["127.0.0.1:0"]);
+    })
 }
 
 /// Everything a relay does for one client and one peer.
@@ -70,17 +85,66 @@ async fn converse(mut session: Session) {
 }
 
 #[tokio::test]
-async fn a_whole_conversation_over_udp_tcp_and_tls() {
+async fn a_whole_conversation_over_every_transport() {
     let authority = Authority::new();
-    let server = Server::start(|config| authority.secure(config));
-    let tls = Tls::new("127.0.0.1", Some(&authority.ca())).unwrap();
-    let tls = Endpoint { tls: Some(tls), ..over(Transport::Tls, server.all("tls")[0]) };
-    for endpoint in [over(Transport::Udp, server.udp()), over(Transport::Tcp, server.tcp()), tls] {
+    let server = secure_server(&authority);
+    let tls = secure(&authority, "127.0.0.1", Transport::Tls, server.all("tls")[0]);
+    let dtls = secure(&authority, "127.0.0.1", Transport::Dtls, server.all("dtls")[0]);
+    let plain = [over(Transport::Udp, server.udp()), over(Transport::Tcp, server.tcp())];
+    for endpoint in plain.into_iter().chain([tls, dtls]) {
         for scheme in [Scheme::AsOffered, Scheme::Rfc5389] {
             converse(session(endpoint.clone(), alice(), scheme).await).await;
         }
     }
     assert_eq!(server.metric("floe_failed_logins_total", &[]), 0.0);
+}
+
+// E-034
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_over_dtls_repeats_what_is_lost() {
+    let authority = Authority::new();
+    let server = secure_server(&authority);
+    for habit in [is_lossy as Habit, is_repeating, is_swapping] {
+        let address = net(server.all("dtls")[0], habit);
+        let mut session =
+            session(secure(&authority, HOST, Transport::Dtls, address), alice(), Scheme::AsOffered).await;
+        for _ in 0..3 {
+            session.ask(Request::binding()).await.unwrap();
+        }
+        session.ask(Request::allocate()).await.unwrap();
+        session.close().await;
+    }
+    let done = ["transport=\"dtls\"", "outcome=\"done\""];
+    assert_eq!(server.metric("floe_tls_handshakes_total", &done), 3.0);
+    // The goodbyes.
+    server.wait_until("all are gone", || server.metric("floe_allocations", &[]) == 0.0);
+}
+
+// E-032
+#[tokio::test]
+async fn who_is_not_believed_is_not_spoken_to() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let server = secure_server(&authority);
+    for (transport, address) in
+        [(Transport::Tls, server.all("tls")[0]), (Transport::Dtls, server.all("dtls")[0])]
+    {
+        let refused = [
+            secure(&authority, "elsewhere.example", transport, address),
+            secure(&authority, "127.0.0.2", transport, address),
+            secure(&stranger, HOST, transport, address),
+        ];
+        for endpoint in refused {
+            let Err(error) = connect(&endpoint).await else { panic!("{endpoint:?}") };
+            assert!(is_distrust(&error), "{error:?}");
+            assert!(error.to_string().contains("certificate"), "{error}");
+        }
+        for host in [HOST, "127.0.0.1", "::1"] {
+            connect(&secure(&authority, host, transport, address)).await.unwrap();
+        }
+    }
+    let gone = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let Err(error) = connect(&secure(&authority, HOST, Transport::Dtls, gone)).await else { panic!() };
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
 }
 
 #[tokio::test]

@@ -79,6 +79,33 @@ fn through_a_relay_over_tls() {
     assert!(report["verdict"].as_str().expect("text").contains("--ca"), "{report:#}");
 }
 
+// B-001 E-034
+#[test]
+fn through_a_relay_over_dtls() {
+    let authority = Authority::new();
+    let server = Server::start(|config| {
+        authority.secure(config);
+        config.set("listen.dtls", vec!["127.0.0.1:0", "[::1]:0"]);
+    });
+    let ca = authority.ca();
+    let ca = ["--ca", ca.to_str().expect("UTF-8")];
+    for address in server.all("dtls") {
+        let secure = format!("turns:{address}?transport=udp");
+        assert_connected(pair_as_alice(&server, &secure, &ca), &server);
+    }
+    assert!(server.metric("floe_client_bytes_total", &["transport=\"dtls\""]) > 0.0);
+    // The same, said by the flag; and who is not believed is not spoken to.
+    let port = server.all("dtls")[0].port();
+    let flag = [&ca[..], &["--transport", "dtls"]].concat();
+    assert_connected(pair_as_alice(&server, &format!("turn:127.0.0.1:{port}"), &flag), &server);
+    let unknown = format!("turns:127.0.0.1:{port}?transport=udp");
+    for (url, more) in [(&unknown, &[][..]), (&format!("turns:localhost:{port}?transport=udp"), &ca)] {
+        let (output, report) = pair_as_alice(&server, url, more);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(report["verdict"].as_str().expect("text").contains("--ca"), "{report:#}");
+    }
+}
+
 #[test]
 fn through_a_relay_over_ipv6() {
     let server = Server::start(|_| {});

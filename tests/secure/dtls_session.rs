@@ -1,77 +1,12 @@
 //! A DTLS session over a net that is not kind, and from its end to the next one.
 
-use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
-use std::thread;
+use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use crate::dtls::server;
 use crate::support::dtls::until_done;
+use crate::support::net::{Habit, is_lossy, is_repeating, is_swapping, net};
 use crate::support::{ALICE, Authority, Client, PATIENCE, Peer, Request};
-
-/// What a net does with the datagrams of one direction: says, for the datagram of
-/// this number, which are delivered now.
-type Habit = fn(usize, Vec<u8>, &mut Vec<Vec<u8>>) -> Vec<Vec<u8>>;
-
-/// Every second datagram at first: some of each flight of a handshake.
-fn is_lossy(number: usize, datagram: Vec<u8>, _: &mut Vec<Vec<u8>>) -> Vec<Vec<u8>> {
-    if number < 6 && number % 2 == 1 { vec![] } else { vec![datagram] }
-}
-
-fn is_repeating(_: usize, datagram: Vec<u8>, _: &mut Vec<Vec<u8>>) -> Vec<Vec<u8>> {
-    vec![datagram.clone(), datagram]
-}
-
-fn is_swapping(number: usize, datagram: Vec<u8>, held: &mut Vec<Vec<u8>>) -> Vec<Vec<u8>> {
-    if number.is_multiple_of(2) {
-        held.push(datagram);
-        return vec![];
-    }
-    [vec![datagram], std::mem::take(held)].concat()
-}
-
-/// A net between one client and a server: where the client finds it.
-fn net(server: SocketAddr, habit: Habit) -> SocketAddr {
-    let near = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = near.local_addr().unwrap();
-    let far = UdpSocket::bind("127.0.0.1:0").unwrap();
-    far.connect(server).unwrap();
-    thread::spawn(move || {
-        let mut buffer = vec![0; 65_536];
-        let Ok((length, client)) = near.recv_from(&mut buffer) else { return };
-        near.connect(client).unwrap();
-        let (near, far) = (Arc::new(near), Arc::new(far));
-        let back = (Arc::clone(&far), Arc::clone(&near));
-        thread::spawn(move || pass(&back.0, &back.1, habit, Vec::new()));
-        pass(&near, &far, habit, vec![buffer[..length].to_vec()]);
-    });
-    address
-}
-
-fn pass(from: &UdpSocket, to: &UdpSocket, habit: Habit, first: Vec<Vec<u8>>) {
-    let mut first = first.into_iter();
-    let mut held: Vec<Vec<u8>> = Vec::new();
-    let mut buffer = vec![0; 65_536];
-    // What is held back is not held for ever.
-    from.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-    for number in 0.. {
-        let datagram = match first.next() {
-            Some(datagram) => datagram,
-            None => match from.recv(&mut buffer) {
-                Ok(length) => buffer[..length].to_vec(),
-                Err(_) => {
-                    for datagram in std::mem::take(&mut held) {
-                        let _ = to.send(&datagram);
-                    }
-                    continue;
-                }
-            },
-        };
-        for datagram in habit(number, datagram, &mut held) {
-            let _ = to.send(&datagram);
-        }
-    }
-}
 
 /// A Binding, repeated until it is answered (RFC 8489 §6.2.1).
 fn ping(client: &mut Client) {

@@ -19,6 +19,7 @@ pub mod dtls;
 pub mod http;
 pub mod login;
 pub mod namespace;
+pub mod net;
 pub mod peer;
 pub mod reply;
 pub mod request;

@@ -1,13 +1,15 @@
 //! What a client's messages run over, as one thing: a UDP socket of
-//! [`net::udp`](crate::net::udp), which moves a batch in one system call, or a
-//! TCP or TLS connection.
+//! [`net::udp`](crate::net::udp), which moves a batch in one system call, a DTLS
+//! session over such a one, or a TCP or TLS connection.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
+use super::records::Records;
 use super::stream::Stream;
-use crate::client::transport::{Endpoint, Transport};
+use crate::client::transport::{Endpoint, Tls, Transport};
 use crate::net::udp::{Datagram, Options, Outbox, Received, Socket};
 use crate::wire::padding;
 
@@ -22,6 +24,7 @@ const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) enum Link {
     Udp { socket: Socket, server: SocketAddr },
+    Dtls(Box<Records>),
     Stream(Stream),
 }
 
@@ -43,14 +46,21 @@ pub(super) fn outbox(join: bool) -> Outbox {
 }
 
 impl Link {
-    pub(super) fn open(server: &Endpoint, join: bool) -> io::Result<Self> {
+    /// The server may take so long for what comes before the first message.
+    pub(super) fn open(server: &Endpoint, patience: Duration, join: bool) -> io::Result<Self> {
+        let socket = || {
+            let any: IpAddr = match server.address {
+                SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            udp_socket(any, true, join)
+        };
         match server.transport {
-            Transport::Udp => {
-                let any: IpAddr = match server.address {
-                    SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-                    SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-                };
-                Ok(Self::Udp { socket: udp_socket(any, true, join)?, server: server.address })
+            Transport::Udp => Ok(Self::Udp { socket: socket()?, server: server.address }),
+            Transport::Dtls => {
+                let session = server.tls.as_ref().map(Tls::session).ok_or(io::ErrorKind::InvalidInput)??;
+                let records = Records::new(socket()?, server.address, session, patience);
+                Ok(Self::Dtls(Box::new(records)))
             }
             Transport::Tcp | Transport::Tls => {
                 Stream::open(server.address, server.tls.as_ref()).map(Self::Stream)
@@ -62,14 +72,24 @@ impl Link {
     pub(super) fn is_open(&self) -> bool {
         match self {
             Self::Udp { .. } => true,
+            Self::Dtls(records) => records.is_open(),
             Self::Stream(stream) => stream.is_open(),
+        }
+    }
+
+    /// Goes on with what comes before the first message, where that has a clock of
+    /// its own.
+    pub(super) fn advance(&mut self) -> io::Result<()> {
+        match self {
+            Self::Dtls(records) => records.advance(),
+            Self::Udp { .. } | Self::Stream(_) => Ok(()),
         }
     }
 
     /// Whether to be told when there is room.
     pub(super) fn wants_to_write(&self) -> bool {
         match self {
-            Self::Udp { .. } => false,
+            Self::Udp { .. } | Self::Dtls(_) => false,
             Self::Stream(stream) => stream.wants_to_write(),
         }
     }
@@ -81,6 +101,7 @@ impl Link {
                 socket.send(&[Datagram { to: *server, from: None, parts: [message, &[], &[]] }]);
                 Ok(())
             }
+            Self::Dtls(records) => records.tell(message),
             Self::Stream(stream) => {
                 stream.push([message, &[], &[]]);
                 stream.flush()
@@ -92,6 +113,7 @@ impl Link {
     pub(super) fn send(&mut self, outbox: &mut Outbox, packets: &[Parts<'_>]) -> io::Result<usize> {
         match self {
             Self::Udp { socket, server } => Ok(send_to(outbox, socket, *server, packets)),
+            Self::Dtls(records) => records.send(outbox, packets),
             Self::Stream(stream) => {
                 let mut taken = 0;
                 for &[head, middle, end] in packets {
@@ -109,7 +131,7 @@ impl Link {
     /// Goes on with what could not be sent, or with connecting.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         match self {
-            Self::Udp { .. } => Ok(()),
+            Self::Udp { .. } | Self::Dtls(_) => Ok(()),
             Self::Stream(stream) => stream.flush(),
         }
     }
@@ -126,6 +148,7 @@ impl Link {
                 }
                 Ok(())
             }
+            Self::Dtls(records) => records.receive(buffers, each),
             Self::Stream(stream) => {
                 stream.receive(&mut buffers.scratch, each)?;
                 if stream.wants_to_write() { stream.flush() } else { Ok(()) }
@@ -135,19 +158,18 @@ impl Link {
 
     /// Takes what ICMP says of packets to the server.
     pub(super) fn take_errors(&self) -> io::Result<()> {
-        let Self::Udp { socket, .. } = self else { return Ok(()) };
-        while let Ok(error) = socket.recv_error() {
-            if error.errno == libc::ECONNREFUSED {
-                return Err(io::Error::from_raw_os_error(error.errno));
-            }
+        match self {
+            Self::Udp { socket, .. } => take_errors(socket),
+            Self::Dtls(records) => records.take_errors(),
+            Self::Stream(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Packets that this socket had no room for.
     pub(super) fn dropped(&self) -> u32 {
         match self {
             Self::Udp { socket, .. } => socket.dropped().unwrap_or(0),
+            Self::Dtls(records) => records.dropped(),
             Self::Stream(_) => 0,
         }
     }
@@ -157,6 +179,7 @@ impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Udp { socket, .. } => socket.as_fd(),
+            Self::Dtls(records) => records.as_fd(),
             Self::Stream(stream) => stream.as_fd(),
         }
     }
@@ -167,6 +190,16 @@ impl AsFd for Link {
 pub(super) fn udp_socket(ip: IpAddr, errors: bool, join: bool) -> io::Result<Socket> {
     let options = Options { buffer: SOCKET_BUFFER, errors, join, ..Options::default() };
     Socket::bind(SocketAddr::new(ip, 0), &options)
+}
+
+/// Takes what ICMP says of packets that went out by this socket.
+pub(super) fn take_errors(socket: &Socket) -> io::Result<()> {
+    while let Ok(error) = socket.recv_error() {
+        if error.errno == libc::ECONNREFUSED {
+            return Err(io::Error::from_raw_os_error(error.errno));
+        }
+    }
+    Ok(())
 }
 
 /// Takes a batch; none waiting is a batch of none.

@@ -26,6 +26,7 @@ mod page;
 mod party;
 mod plan;
 mod poller;
+mod records;
 pub mod report;
 mod search;
 mod step;
@@ -48,7 +49,7 @@ use self::plan::{FarEnd, Live, Plan, Work};
 use self::report::{Machine, Report, Step};
 use self::units::{Rate, count, micros, show_percent};
 use crate::client::Credentials;
-use crate::client::transport::Endpoint;
+use crate::client::transport::{Endpoint, hint};
 
 /// The shortest payload: what a packet says of itself.
 pub const MIN_PAYLOAD: usize = STAMP_LENGTH;
@@ -231,10 +232,10 @@ impl BenchError {
             _ => None,
         };
         let hint = match &error {
-            PartyError::Link(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                " (nothing listens there; is the server running?)"
-            }
-            PartyError::Link(error) => limit_hint(error),
+            PartyError::Link(error) => match hint(error) {
+                "" => limit_hint(error),
+                hint => hint,
+            },
             _ => "",
         };
         Self::Setup { server: server.to_string(), cause: format!("{error}{hint}"), code }

@@ -76,7 +76,7 @@ impl Party {
         let timing = if server.transport.is_reliable() { Timing::STREAM } else { Timing::DATAGRAM };
         let client = Client::new(timing.within(patience), credentials, Scheme::AsOffered);
         Ok(Self {
-            link: Link::open(server, join)?,
+            link: Link::open(server, patience, join)?,
             client,
             queue: VecDeque::new(),
             current: None,
@@ -126,7 +126,11 @@ impl Party {
     /// Sends what is due at this time. To be called after everything else, and
     /// from time to time.
     pub(super) fn advance(&mut self, now: Instant) -> Result<(), PartyError> {
-        if self.is_over || !self.link.is_open() {
+        if self.is_over {
+            return Ok(());
+        }
+        self.link.advance()?;
+        if !self.link.is_open() {
             return Ok(());
         }
         if let Some((_, failure)) = self.client.expire(now) {

@@ -27,7 +27,7 @@ pub mod timeline;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ use self::timeline::{Event, Side, Timeline};
 use crate::client::Credentials;
 use crate::client::adapter::Adapter;
 use crate::client::probe::probe;
-use crate::client::transport::{Endpoint, Tls, Transport};
+use crate::client::transport::{Endpoint, Transport, resolve};
 use crate::client::url::ServerUrl;
 
 /// Longest wait for the server's first answers.
@@ -380,23 +380,6 @@ fn own_failures(mut outcomes: Vec<Outcome>) -> Vec<Outcome> {
         }
     }
     outcomes
-}
-
-/// The server's address; IPv4 first, which webrtc-rs reaches by itself.
-pub(crate) async fn resolve(
-    server: &ServerUrl,
-    transport: Transport,
-    ca: Option<&Path>,
-) -> Result<Endpoint, String> {
-    let tls = match transport {
-        Transport::Tls => Some(Tls::new(&server.host, ca)?),
-        Transport::Udp | Transport::Tcp => None,
-    };
-    let found = tokio::net::lookup_host((server.host.as_str(), server.port)).await;
-    let found: Vec<_> = found.map_err(|error| format!("cannot resolve {}: {error}", server.host))?.collect();
-    let address = found.iter().find(|address| address.is_ipv4()).or_else(|| found.first());
-    let address = address.ok_or_else(|| format!("{} has no address", server.host))?;
-    Ok(Endpoint { transport, address: *address, tls })
 }
 
 #[cfg(test)]
