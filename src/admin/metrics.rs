@@ -270,7 +270,7 @@ fn server(page: &mut Page, sources: &Sources) {
 }
 
 fn tls(page: &mut Page, admissions: Admissions) {
-    let Admissions { tls, dtls, dtls_refused, refused: _, certificates, orders } = admissions;
+    let Admissions { tls, dtls, dtls_refused, refused: _, certificates, orders, web } = admissions;
     let outcomes = [
         ("tls", "done", tls.done),
         ("tls", "failed", tls.failed),
@@ -291,6 +291,14 @@ fn tls(page: &mut Page, admissions: Admissions) {
         "When the certificate in the file of this name expires, seconds since 1970-01-01 UTC.",
         certificates.into_iter().map(expiry),
     );
+    if let Some(web) = web {
+        page.counter(
+            "floe_https_connections_total",
+            "Connections at [https] that were not TURN: to the admin room, to a web server, or to one that did not answer.",
+            [("admin", web.visitors), ("web", web.passed), ("unanswered", web.unanswered)]
+                .map(|(to, n)| (vec![("to", to.to_owned())], n)),
+        );
+    }
     if let Some(orders) = orders {
         page.counter(
             "floe_acme_orders_total",

@@ -20,6 +20,10 @@
 //! nothing (reverse proxies and DNS rebinding come from there), so nothing is
 //! let through for it.
 //!
+//! Connections may come by the port that is for everything over TLS too
+//! ([`Admin::receive`]): metrics and health are not there, and nothing is open but
+//! the page's files.
+//!
 //! [`runtime_file`] is how other commands find a running server. Called by
 //! `cli`.
 
@@ -53,7 +57,7 @@ use std::sync::atomic::AtomicU64;
 use axum::Router;
 use axum::middleware;
 use axum::routing::{delete, get, post};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 pub use access::{ApiKey, random_token};
 pub use credentials::{DEFAULT_TTL, MAX_TTL, MAX_USERNAME, Mint, Minted, NotRevoked, Revocations, Terms};
@@ -62,6 +66,7 @@ pub use page::{TEST_ALLOCATIONS, TEST_USER};
 pub use signal::check_signal;
 pub use steering::Steering;
 
+use crate::net::{Visitor, WebCounts};
 use crate::relay::counters::Counters;
 use crate::relay::ports::RelayPool;
 use crate::relay::{Transport, UnixTime};
@@ -71,7 +76,7 @@ use history::History;
 use invitation::Invitations;
 use metrics::Metrics;
 use rooms::Rooms;
-use server::Limits;
+use server::{Limits, Visitors};
 use sources::Sources;
 
 /// What the admin server is given, as plain values.
@@ -128,6 +133,8 @@ pub struct Admissions {
     pub certificates: Vec<(String, UnixTime)>,
     /// Of certificates from an ACME server; `None` when that is off.
     pub orders: Option<Orders>,
+    /// Of the port that is for everything over TLS; `None` without it.
+    pub web: Option<WebCounts>,
 }
 
 /// What came of orders for certificates.
@@ -153,6 +160,7 @@ pub struct Handshakes {
 pub struct Admin {
     listener: TcpListener,
     address: SocketAddr,
+    visitors: Option<mpsc::Receiver<Visitor>>,
 }
 
 impl Admin {
@@ -161,7 +169,7 @@ impl Admin {
         let listener = TcpListener::bind(listen)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address })
+        Ok(Self { listener, address, visitors: None })
     }
 
     /// Binds `listen`, or another free port of that address when it is taken.
@@ -173,6 +181,11 @@ impl Admin {
             }
             outcome => outcome,
         }
+    }
+
+    /// Serves those too who come by another port.
+    pub fn receive(&mut self, visitors: mpsc::Receiver<Visitor>) {
+        self.visitors = Some(visitors);
     }
 
     /// Where it listens.
@@ -211,11 +224,18 @@ impl Admin {
         let shared = Arc::new(Shared::new(state, limits, stop_seen.clone())?);
         let sockets = shared.sockets.clone();
         let history = tokio::spawn(history::keep(shared.clone(), stop_seen.clone()));
-        server::run(listener, router(shared), limits, stop_seen, async move {
+        let (mut told, seen) = (stop_seen.clone(), stop_seen.clone());
+        let visitors = self.visitors.map(|visitors| (Visitors(visitors), public(shared.clone())));
+        let visits = async move {
+            let Some((visitors, routes)) = visitors else { return };
+            let stop = async move { drop(told.wait_for(|stop| *stop).await) };
+            server::run(visitors, routes, limits, seen, stop).await;
+        };
+        let here = server::run(listener, open(shared), limits, stop_seen, async move {
             stop.await;
             stopping.send_replace(true);
-        })
-        .await;
+        });
+        tokio::join!(here, visits);
         // Rooms say goodbye on their own; each holds one of these.
         let all = sockets.acquire_many(limits.sockets);
         let _ = tokio::time::timeout(limits.grace, all).await;
@@ -284,15 +304,25 @@ impl Shared {
     }
 }
 
-fn router(shared: Arc<Shared>) -> Router {
-    let limits = shared.limits;
-    let page = if shared.page { page::files().merge(rooms()) } else { Router::new() };
-    Router::new()
+/// What is served at the admin address.
+fn open(shared: Arc<Shared>) -> Router {
+    let watched = Router::new()
         .route("/metrics", get(metrics::scrape))
         .route("/livez", get(health::live))
         .route("/healthz", get(health::live))
-        .route("/readyz", get(health::ready))
-        .merge(credentials::routes(&shared.cors))
+        .route("/readyz", get(health::ready));
+    router(watched, shared)
+}
+
+/// What is served at a port that anybody may reach.
+fn public(shared: Arc<Shared>) -> Router {
+    router(Router::new(), shared)
+}
+
+fn router(more: Router<Arc<Shared>>, shared: Arc<Shared>) -> Router {
+    let limits = shared.limits;
+    let page = if shared.page { page::files().merge(rooms()) } else { Router::new() };
+    more.merge(credentials::routes(&shared.cors))
         .merge(page)
         .nest("/api", api(&shared))
         .fallback(reply::not_found)

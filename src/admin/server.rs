@@ -4,15 +4,17 @@
 //! (axum-server has the deadline, but brings its own handles and TLS).
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use hyper::body::Incoming;
@@ -20,12 +22,13 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::reply;
-use crate::net::Seldom;
+use crate::net::{Seldom, Visitor};
 
 /// Request line and headers, bytes.
 const MAX_HEAD: usize = 16 * 1024;
@@ -102,6 +105,90 @@ impl Stays {
     }
 }
 
+/// Where connections come from.
+pub(super) trait Arrivals: 'static {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next one, and who makes it; an error is one of the system's, and
+    /// another one may come after it.
+    fn next(&mut self) -> impl Future<Output = io::Result<(Self::Stream, IpAddr)>> + Send;
+
+    /// What is done to each request.
+    fn mark(_: &mut hyper::Request<Incoming>) {}
+}
+
+impl Arrivals for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&mut self) -> io::Result<(TcpStream, IpAddr)> {
+        let (stream, peer) = self.accept().await?;
+        notice_absence(&stream);
+        Ok((stream, peer.ip()))
+    }
+}
+
+/// Those who come by the port that is for everything over TLS.
+pub(super) struct Visitors(pub(super) mpsc::Receiver<Visitor>);
+
+impl Arrivals for Visitors {
+    type Stream = Visiting;
+
+    async fn next(&mut self) -> io::Result<(Visiting, IpAddr)> {
+        match self.0.recv().await {
+            Some(visitor) => {
+                notice_absence(visitor.stream.get_ref().0.socket());
+                let source = visitor.client.ip();
+                Ok((Visiting(visitor), source))
+            }
+            // The server is ending.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// As any proxy in front of this room does: what is for those at this machine
+    /// (DESIGN.md §5.12) is not for who comes by the public port.
+    fn mark(request: &mut hyper::Request<Incoming>) {
+        request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+    }
+}
+
+/// A visitor's stream, which holds their place.
+pub(super) struct Visiting(Visitor);
+
+impl AsyncRead for Visiting {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0.stream).poll_read(context, into)
+    }
+}
+
+impl AsyncWrite for Visiting {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0.stream).poll_shutdown(context)
+    }
+}
+
+/// Without it, a peer whose machine is gone stays in its room for a quarter of
+/// an hour. Where it can't be set, it does.
+fn notice_absence(stream: &TcpStream) {
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+}
+
 /// A connection being served.
 struct Open {
     source: IpAddr,
@@ -110,8 +197,8 @@ struct Open {
 }
 
 /// Serves until `stop` is done; `stopping` turns true with it.
-pub(super) async fn run(
-    listener: TcpListener,
+pub(super) async fn run<A: Arrivals>(
+    mut arrivals: A,
     router: Router,
     limits: Limits,
     stopping: watch::Receiver<bool>,
@@ -127,13 +214,13 @@ pub(super) async fn run(
             Some(_) = connections.join_next(), if !connections.is_empty() => {
                 open.retain(|one| !one.task.is_finished());
             }
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
+            arrival = arrivals.next() => match arrival {
+                Ok((stream, source)) => {
                     if open.iter().filter(|one| !one.stays.is_set()).count() >= limits.connections {
                         make_room(&mut open);
                     }
-                    let (source, stays) = (peer.ip(), Stays::default());
-                    let one = connection(stream, source, stays.clone(), router.clone(), limits, stopping.clone());
+                    let stays = Stays::default();
+                    let one = connection::<A>(stream, source, stays.clone(), router.clone(), limits, stopping.clone());
                     open.push_back(Open { source, stays, task: connections.spawn(one) });
                 }
                 Err(error) => {
@@ -145,7 +232,7 @@ pub(super) async fn run(
             },
         }
     }
-    drop(listener);
+    drop(arrivals);
     let finish = async { while connections.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(limits.grace, finish).await;
 }
@@ -163,20 +250,18 @@ fn make_room(open: &mut VecDeque<Open>) {
     }
 }
 
-async fn connection(
-    stream: TcpStream,
+async fn connection<A: Arrivals>(
+    stream: A::Stream,
     source: IpAddr,
     stays: Stays,
     router: Router,
     limits: Limits,
     mut stopping: watch::Receiver<bool>,
 ) {
-    // Without it, a peer whose machine is gone stays in its room for a quarter of
-    // an hour. Where it can't be set, it does.
-    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED));
     let router = TowerToHyperService::new(router);
     let long = stays.clone();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        A::mark(&mut request);
         request.extensions_mut().insert(Source(source));
         request.extensions_mut().insert(stays.clone());
         router.call(request)

@@ -128,18 +128,19 @@ impl Check<'_> {
     fn acme_challenge(&mut self) {
         let acme = &self.config.acme;
         let listen = &self.config.listen;
+        let tls = || listen.tls.iter().chain(&self.config.https.listen);
         match acme.challenge {
-            Challenge::TlsAlpn01 if listen.tls.is_empty() => {
+            Challenge::TlsAlpn01 if tls().next().is_none() => {
                 self.error(
                     "acme.challenge",
-                    "tls-alpn-01 is answered at listen.tls, which is empty; \
+                    "tls-alpn-01 is answered at listen.tls and https.listen, which are empty; \
                      listen at port 443, or choose \"http-01\"",
                 );
             }
-            Challenge::TlsAlpn01 if listen.tls.iter().all(|address| address.port() != HTTPS_PORT) => {
+            Challenge::TlsAlpn01 if tls().all(|address| address.port() != HTTPS_PORT) => {
                 self.warn(
                     "acme.challenge",
-                    "tls-alpn-01 is asked for at port 443, which is none of listen.tls: \
+                    "tls-alpn-01 is asked for at port 443, which is none of listen.tls and https.listen: \
                      it must be forwarded to one of them",
                 );
             }
@@ -155,7 +156,7 @@ impl Check<'_> {
             }
             Challenge::TlsAlpn01 | Challenge::Http01 => {}
         }
-        if listen.tls.is_empty() && listen.dtls.is_empty() {
+        if tls().next().is_none() && listen.dtls.is_empty() {
             self.warn(NAMES, "the certificate is of no use while listen.tls and listen.dtls are empty");
         }
     }

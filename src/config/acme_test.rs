@@ -55,7 +55,12 @@ fn a_mistake_is_named() {
 fn a_challenge_needs_its_listener() {
     let keys = format!("[acme]\nnames = [\"a.example.org\"]\n{AGREED}\n");
     let none = problems(&keys);
-    assert!(none.contains("acme.challenge: tls-alpn-01 is answered at listen.tls, which is empty"), "{none}");
+    assert!(
+        none.contains(
+            "acme.challenge: tls-alpn-01 is answered at listen.tls and https.listen, which are empty"
+        ),
+        "{none}"
+    );
     let other = problems(&format!("[listen]\ntls = [\"0.0.0.0:5349\"]\n{keys}"));
     assert!(other.contains("must be forwarded"), "{other}");
     let unused = problems(&format!("{keys}challenge = \"http-01\""));

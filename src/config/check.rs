@@ -47,6 +47,7 @@ pub(super) fn check(config: &Config, given: &BTreeMap<&'static str, Given>, repo
     check.balancers();
     check.tls();
     check.acme();
+    check.https();
     check.relays();
     check.ports();
     check.alternates();
@@ -137,7 +138,11 @@ impl Check<'_> {
                 );
             }
         }
-        if !listen.proxy_protocol_from.is_empty() && listen.tcp.is_empty() && listen.tls.is_empty() {
+        if !listen.proxy_protocol_from.is_empty()
+            && listen.tcp.is_empty()
+            && listen.tls.is_empty()
+            && self.config.https.listen.is_empty()
+        {
             self.warn(KEY, "is of no use without listen.tcp and listen.tls");
         }
     }
@@ -170,7 +175,8 @@ impl Check<'_> {
         let Listen { tls, dtls, .. } = &self.config.listen;
         let given = !none(certificate) || !certificates.is_empty();
         let obtained = self.config.acme.is_on();
-        for (key, list) in [("listen.tls", tls), ("listen.dtls", dtls)] {
+        let https = &self.config.https.listen;
+        for (key, list) in [("listen.tls", tls), ("listen.dtls", dtls), ("https.listen", https)] {
             if !list.is_empty() && !given && !obtained && none(private_key) {
                 self.error(
                     key,
@@ -178,7 +184,7 @@ impl Check<'_> {
                 );
             }
         }
-        if tls.is_empty() && dtls.is_empty() && given {
+        if tls.is_empty() && dtls.is_empty() && https.is_empty() && given {
             self.warn("tls.certificate", "is of no use while listen.tls and listen.dtls are empty");
         }
         if !dtls.is_empty() && !cfg!(feature = "dtls") {
@@ -187,7 +193,7 @@ impl Check<'_> {
     }
 
     /// Addresses that no socket of ours can be bound to, on any host.
-    fn local_address(&mut self, key: &'static str, index: usize, ip: IpAddr) {
+    pub(super) fn local_address(&mut self, key: &'static str, index: usize, ip: IpAddr) {
         if ip.is_multicast() || ip == IpAddr::from([255; 4]) {
             self.entry_error(key, index, format!("{ip} is no address of a single host"));
         } else if ip.to_canonical() != ip {
@@ -413,7 +419,10 @@ impl Check<'_> {
         let admin = &self.config.admin;
         if let Some(address) = admin.listen {
             let listen = &self.config.listen;
-            for (key, list) in [("listen.tcp", &listen.tcp), ("listen.tls", &listen.tls)] {
+            let https = &self.config.https.listen;
+            for (key, list) in
+                [("listen.tcp", &listen.tcp), ("listen.tls", &listen.tls), ("https.listen", https)]
+            {
                 let clash = list.iter().find(|other| clashes(address, **other));
                 // The default makes way for another free port.
                 if let Some(other) = clash.filter(|_| self.given.contains_key("admin.listen")) {
@@ -496,9 +505,9 @@ impl Check<'_> {
     }
 
     fn only_loopback(&self) -> bool {
-        let Config { listen, admin, .. } = self.config;
+        let Config { listen, admin, https, .. } = self.config;
         let Listen { udp, tcp, tls, dtls, .. } = listen;
-        let lists = [udp, tcp, tls, dtls];
+        let lists = [udp, tcp, tls, dtls, &https.listen];
         lists.into_iter().flatten().chain(&admin.listen).all(|address| address.ip().is_loopback())
     }
 
@@ -593,7 +602,7 @@ fn looks_time_limited(name: &str) -> bool {
 }
 
 /// Two TCP listeners that can't both be had.
-fn clashes(one: SocketAddr, other: SocketAddr) -> bool {
+pub(super) fn clashes(one: SocketAddr, other: SocketAddr) -> bool {
     let covers = |a: IpAddr, b: IpAddr| a == b || (a.is_unspecified() && a.is_ipv4() == b.is_ipv4());
     one.port() != 0
         && one.port() == other.port()

@@ -46,7 +46,7 @@ fn a_listener_is_there_once_and_can_be_bound_somewhere() {
 fn tls_takes_a_certificate_and_a_certificate_its_key() {
     assert_eq!(
         problems("[listen]\ntls = [\"0.0.0.0:5349\"]"),
-        "floe.toml:2: listen.tls: needs a certificate; set tls.certificate and tls.private-key"
+        "floe.toml:2: listen.tls: needs a certificate; set tls.certificate and tls.private-key, or acme.names"
     );
     assert_eq!(
         problems("[listen]\ntls = [\"0.0.0.0:5349\"]\n[tls]\ncertificate = \"a.pem\""),

@@ -98,6 +98,14 @@ pub(super) static KEYS: &[Key] = &[
     Key::new("acme.http-listen", Kind::List, ADDRESSES),
     Key::new("acme.profile", Kind::Text, "the name of a profile, or \"\" for the server's default"),
     Key::new("acme.root-certificates", Kind::Text, "a path, or \"\" for the system's own"),
+    Key::new("https.listen", Kind::List, ADDRESSES),
+    Key::new("https.admin", Kind::Switch, SWITCH),
+    Key::new(
+        "https.web-servers",
+        Kind::List,
+        "a list of web servers, each as { names = [\"www.example.org\"], to = \"127.0.0.1:8443\" }",
+    )
+    .fields(&["names", "to", "proxy-protocol"]),
     Key::new("relay.addresses", Kind::List, IPS),
     Key::new("relay.external-addresses", Kind::List, IPS),
     Key::new("relay.ports", Kind::Text, "first and last port, as \"49152-65535\""),

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::acme::Acme;
 use super::alternate::AlternateServer;
+use super::https::Https;
 use super::oauth::OauthKey;
 use super::secret::Secret;
 
@@ -35,6 +36,8 @@ pub struct Config {
     pub tls: Tls,
     /// How floe obtains certificates itself.
     pub acme: Acme,
+    /// One port for everything over TLS.
+    pub https: Https,
     /// Where peers come in.
     pub relay: Relay,
     /// Who may allocate.
@@ -60,6 +63,7 @@ impl Default for Config {
             listen: Listen::default(),
             tls: Tls::default(),
             acme: Acme::default(),
+            https: Https::default(),
             relay: Relay::default(),
             auth: Auth::default(),
             peers: Peers::default(),

@@ -184,14 +184,17 @@ pub(super) struct Door {
     pub plain: bool,
     /// TLS comes in.
     pub tls: bool,
+    /// Everything over TLS does, and not TURN alone.
+    pub web: bool,
 }
 
-/// Opens the doors of `tls`, and takes out of `tcp` what comes in by a door too:
+/// Opens the doors of `tls` and `https`, and takes out of `tcp` what comes in by a door too:
 /// addresses that both lists have, and all when there are balancers (`proxied`).
 /// Port 0 is another port in each list.
 pub(super) fn open_doors(
     tcp: &mut Vec<Listener>,
     tls: &[Listener],
+    https: &[Listener],
     proxied: bool,
 ) -> Result<Vec<Door>, BindError> {
     let shared = |address: SocketAddr, list: &[Listener]| {
@@ -199,12 +202,15 @@ pub(super) fn open_doors(
     };
     let mut doors = Vec::new();
     for (address, listener) in prove("listen.tls", tls, listen_alone)? {
-        doors.push(Door { listener, plain: shared(address, tcp), tls: true });
+        doors.push(Door { listener, plain: shared(address, tcp), tls: true, web: false });
+    }
+    for (_, listener) in prove("https.listen", https, listen_alone)? {
+        doors.push(Door { listener, plain: false, tls: true, web: true });
     }
     tcp.retain(|listener| !shared(listener.address, tls));
     if proxied {
         for (_, listener) in prove("listen.tcp", &std::mem::take(tcp), listen_alone)? {
-            doors.push(Door { listener, plain: true, tls: false });
+            doors.push(Door { listener, plain: true, tls: false, web: false });
         }
     }
     Ok(doors)

@@ -118,7 +118,7 @@ fn an_address_in_both_lists_is_one_door() {
     drop(held);
     let any = listener("127.0.0.1:0");
     let mut tcp = vec![any, both];
-    let doors = open_doors(&mut tcp, &[any, both], false).unwrap();
+    let doors = open_doors(&mut tcp, &[any, both], &[], false).unwrap();
     assert_eq!(
         doors.iter().map(|door| (door.plain, door.tls)).collect::<Vec<_>>(),
         [(false, true), (true, true)]
@@ -126,7 +126,7 @@ fn an_address_in_both_lists_is_one_door() {
     assert_eq!(tcp, [any], "the rest is the shards'");
     drop(doors);
 
-    let doors = open_doors(&mut tcp, &[], true).unwrap();
+    let doors = open_doors(&mut tcp, &[], &[], true).unwrap();
     assert_eq!(doors.iter().map(|door| (door.plain, door.tls)).collect::<Vec<_>>(), [(true, false)]);
     assert_eq!(tcp, []);
 }

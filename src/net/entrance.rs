@@ -4,6 +4,9 @@
 //! runtime that the server was started from, so that no handshake delays a
 //! packet; then the connection goes to a shard, to each in turn.
 //!
+//! Where a port is for everything over TLS, some connections are no shard's: they
+//! go to the admin room, or on to a web server (`web`).
+//!
 //! Listeners for bare TCP alone do not come by here: `tcp` accepts on the shard.
 
 use std::io;
@@ -20,12 +23,14 @@ use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::rustls::ServerConnection;
 use tokio_rustls::rustls::server::Acceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::bind::Door;
 use super::limit::{ConnectionLimit, Permit};
 use super::proxy::{self, Origin};
 use super::seldom::Seldom;
-use super::tls::{Tls, Wanted};
+use super::tls::{self, Tls, Wanted};
+use super::web::{self, Pass, Recorded, Routes, Tunnel, Visitor};
 
 /// From accept to the end of the handshake, PROXY header and all.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -89,12 +94,39 @@ pub(super) struct Entrance {
     balancers: Vec<IpNet>,
     /// Open connections of one client, over all shards.
     limit: Arc<ConnectionLimit>,
+    /// `[https]`
+    routes: Arc<Routes>,
     on_the_way: Arc<Semaphore>,
     on_the_way_per_source: Arc<ConnectionLimit>,
     tally: Arc<Tally>,
     shards: Vec<mpsc::Sender<Entered>>,
     /// Whose turn it is.
     turn: AtomicUsize,
+}
+
+/// What may come in at a door.
+#[derive(Clone, Copy, Debug)]
+struct Takes {
+    plain: bool,
+    tls: bool,
+    web: bool,
+}
+
+/// A connection whose purpose is known.
+#[derive(Debug)]
+enum Prepared {
+    Turn(Entered),
+    Http(Visitor),
+    Pass(Tunnel),
+}
+
+/// What a hello has led to.
+#[derive(Debug)]
+enum Shaken {
+    Turn(TcpStream, ServerConnection),
+    Http(TlsStream<Recorded>),
+    /// With the hello, not answered.
+    Pass((TcpStream, Vec<u8>), Arc<Pass>),
 }
 
 /// Why a connection did not come in.
@@ -117,6 +149,7 @@ impl From<io::Error> for Refusal {
 impl Entrance {
     pub(super) fn new(
         tls: Option<Tls>,
+        routes: Arc<Routes>,
         balancers: Vec<IpNet>,
         limit: Arc<ConnectionLimit>,
         tally: Arc<Tally>,
@@ -124,6 +157,7 @@ impl Entrance {
     ) -> Arc<Self> {
         Arc::new(Self {
             tls,
+            routes,
             balancers,
             limit,
             on_the_way: Arc::new(Semaphore::new(ON_THE_WAY)),
@@ -136,7 +170,7 @@ impl Entrance {
 
     /// Accepts at one door, for as long as it is polled.
     pub(super) async fn serve(self: Arc<Self>, door: Door) {
-        let Door { listener, plain, tls } = door;
+        let Door { listener, plain, tls, web } = door;
         let listener = match TcpListener::from_std(listener) {
             Ok(listener) => listener,
             Err(error) => {
@@ -154,8 +188,11 @@ impl Entrance {
                     };
                     let entrance = Arc::clone(&self);
                     tokio::spawn(async move {
-                        entrance.admit(stream, from, (plain, tls)).await;
+                        let tunnel = entrance.admit(stream, from, Takes { plain, tls, web }).await;
                         drop(place);
+                        if let Some(tunnel) = tunnel {
+                            tunnel.run(&entrance.routes.counts).await;
+                        }
                     });
                 }
                 // That connection alone is gone.
@@ -170,15 +207,27 @@ impl Entrance {
         }
     }
 
-    async fn admit(&self, stream: TcpStream, from: SocketAddr, takes: (bool, bool)) {
+    /// Sees a connection in; what comes back has to be run, and may take long.
+    async fn admit(&self, stream: TcpStream, from: SocketAddr, takes: Takes) -> Option<Tunnel> {
         let entered = timeout(PATIENCE, async {
-            let entered = self.prepare(stream, from, takes).await?;
-            let turn = self.turn.fetch_add(1, Relaxed);
-            let shard = self.shards.get(turn % self.shards.len().max(1)).ok_or(Refusal::Gone)?;
-            shard.send(entered).await.map_err(|_| Refusal::Gone)
+            match self.prepare(stream, from, takes).await? {
+                Prepared::Turn(entered) => {
+                    let turn = self.turn.fetch_add(1, Relaxed);
+                    let shard = self.shards.get(turn % self.shards.len().max(1)).ok_or(Refusal::Gone)?;
+                    shard.send(entered).await.map_err(|_| Refusal::Gone)?;
+                }
+                Prepared::Http(visitor) => {
+                    let room = self.routes.visitors.as_ref().ok_or(Refusal::Gone)?;
+                    room.send(visitor).await.map_err(|_| Refusal::Gone)?;
+                    self.routes.counts.visitor();
+                }
+                Prepared::Pass(tunnel) => return Ok(Some(tunnel)),
+            }
+            Ok(None)
         });
         let refused = match entered.await {
-            Ok(Ok(()) | Err(Refusal::Gone)) => return,
+            Ok(Ok(tunnel)) => return tunnel,
+            Ok(Err(Refusal::Gone)) => return None,
             Ok(Err(Refusal::Handshake(error))) => {
                 tracing::debug!(target: "floe::net", from = %from, %error, "TLS handshake failed");
                 &self.tally.handshakes_failed
@@ -186,6 +235,7 @@ impl Entrance {
             Ok(Err(Refusal::Refused)) | Err(_) => &self.tally.refused,
         };
         refused.fetch_add(1, Relaxed);
+        None
     }
 
     /// Everything before the first frame.
@@ -193,8 +243,8 @@ impl Entrance {
         &self,
         mut stream: TcpStream,
         from: SocketAddr,
-        (plain, tls): (bool, bool),
-    ) -> Result<Entered, Refusal> {
+        takes: Takes,
+    ) -> Result<Prepared, Refusal> {
         let (mut client, mut server) = (from, stream.local_addr()?);
         stream.set_nodelay(true)?;
         if self.balancers.iter().any(|balancer| balancer.contains(&from.ip()))
@@ -205,30 +255,50 @@ impl Entrance {
         let permit = self.limit.enter(client.ip()).ok_or(Refusal::Refused)?;
         let _place = self.on_the_way_per_source.enter(client.ip()).ok_or(Refusal::Refused)?;
         let session = match &self.tls {
-            Some(config) if tls => match (first_byte(&stream).await?, plain) {
-                (HANDSHAKE, _) => {
-                    let session;
-                    (stream, session) = self.shake(config, stream).await?;
-                    Some(session)
-                }
+            Some(tls) if takes.tls => match (first_byte(&stream).await?, takes.plain) {
+                (HANDSHAKE, _) => match self.shake(tls, stream, takes.web).await? {
+                    Shaken::Turn(socket, session) => {
+                        stream = socket;
+                        Some(session)
+                    }
+                    Shaken::Http(stream) => {
+                        return Ok(Prepared::Http(Visitor { stream, client, _permit: permit }));
+                    }
+                    Shaken::Pass(heard, pass) => {
+                        return Ok(Prepared::Pass(web::tunnel(heard, pass, (client, server), permit)));
+                    }
+                },
                 (_, true) => None,
                 // Not even an alert: it would be noise to whoever this is.
                 (_, false) => return Err(Refusal::Refused),
             },
             _ => None,
         };
-        Ok(Entered { socket: stream.into_std()?, session, client, server, permit })
+        Ok(Prepared::Turn(Entered { socket: stream.into_std()?, session, client, server, permit }))
     }
 
     /// A handshake, done with what its hello asks for.
-    async fn shake(&self, tls: &Tls, stream: TcpStream) -> Result<(TcpStream, ServerConnection), Refusal> {
-        let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await;
-        let begun = begun.map_err(Refusal::Handshake)?;
-        match tls.wanted(&begun.client_hello()) {
+    async fn shake(&self, tls: &Tls, stream: TcpStream, web: bool) -> Result<Shaken, Refusal> {
+        let begun = LazyConfigAcceptor::new(Acceptor::default(), Recorded::new(stream)).await;
+        let mut begun = begun.map_err(Refusal::Handshake)?;
+        let wanted = tls.wanted(&begun.client_hello(), web.then_some(&*self.routes));
+        if !matches!(wanted, Wanted::Pass(_)) {
+            begun.io.forget();
+        }
+        match wanted {
+            Wanted::Pass(pass) => Ok(Shaken::Pass(begun.io.into_parts(), pass)),
             Wanted::Turn(config) => {
                 let shaken = begun.into_stream(config).await.map_err(Refusal::Handshake)?;
                 self.tally.handshake_done();
-                Ok(shaken.into_inner())
+                Ok(Shaken::turn(shaken))
+            }
+            Wanted::Either(config) => {
+                let mut shaken = begun.into_stream(config).await.map_err(Refusal::Handshake)?;
+                self.tally.handshake_done();
+                match tls::is_http(&mut shaken).await? {
+                    true => Ok(Shaken::Http(shaken)),
+                    false => Ok(Shaken::turn(shaken)),
+                }
             }
             Wanted::Challenge(config) => {
                 let mut shaken = begun.into_stream(config).await.map_err(Refusal::Handshake)?;
@@ -237,6 +307,13 @@ impl Entrance {
                 Err(Refusal::Gone)
             }
         }
+    }
+}
+
+impl Shaken {
+    fn turn(stream: TlsStream<Recorded>) -> Self {
+        let (socket, session) = stream.into_inner();
+        Self::Turn(socket.into_parts().0, session)
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::clock::Clock;
 use super::entrance::Tally;
 use super::thread::Command;
+use super::web::{Routes, WebCounts};
 use crate::relay::counters::Counters;
 use crate::relay::sessions::AT_ONCE;
 use crate::relay::{AllocationDetail, AllocationId, AllocationSummary, ShardId, Transport, Whose};
@@ -49,6 +50,7 @@ pub(super) struct Inner {
     pub(super) counters: Vec<Arc<Counters>>,
     pub(super) tally: Arc<Tally>,
     pub(super) dtls_tally: Arc<Tally>,
+    pub(super) routes: Arc<Routes>,
     pub(super) commands: Vec<mpsc::Sender<Command>>,
 }
 
@@ -77,6 +79,11 @@ impl Handle {
     /// What came of DTLS clients that had shown where they are.
     pub fn dtls_admissions(&self) -> Admissions {
         Admissions::of(&self.0.dtls_tally)
+    }
+
+    /// What became of connections at `[https]` that were not TURN.
+    pub fn web_counts(&self) -> WebCounts {
+        self.0.routes.counts.read()
     }
 
     /// The clock of all shards, to compare their instants with.

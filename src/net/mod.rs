@@ -6,7 +6,8 @@
 //!
 //! TCP connections that begin with TLS or a PROXY header come in by `entrance`,
 //! on the runtime that the server was started from; `dtls` has its handshakes
-//! done there too.
+//! done there too. Where one port is for everything over TLS, `web` knows whose a
+//! connection is.
 //!
 //! A packet's way: `udp` receives a batch, `listener` (or `relays`, or `tcp`)
 //! hands each packet to the engine, `shard` sends what the routes say. The bytes
@@ -40,6 +41,7 @@ mod tcp_relay;
 mod thread;
 mod tls;
 pub mod udp;
+mod web;
 
 pub use bind::{BindError, Cause, Listener};
 pub use certificates::{CertificateError, CertificateFiles, Certificates, Fault, provider};
@@ -49,3 +51,4 @@ pub use handle::{Admissions, Handle};
 pub use random::OsRandom;
 pub use seldom::Seldom;
 pub use server::{PeerPolicyOf, Plan, Running, Server, ShardFailed, usable_cores};
+pub use web::{Pass, Recorded, Visitor, Web, WebCounts};

@@ -26,6 +26,7 @@ use super::shard::Neighbour;
 use super::tcp::Moved;
 use super::thread::{self, Parts};
 use super::tls::Tls;
+use super::web::{Routes, Web};
 use crate::relay::counters::Counters;
 use crate::relay::ports::RelayPool;
 use crate::relay::world::{Bandwidth, PeerPolicy, Quota, Throttle, Users};
@@ -63,6 +64,8 @@ pub struct Plan {
     pub certificates: Option<Arc<Certificates>>,
     /// What certificate authorities are shown; `None` without ACME.
     pub tls_challenges: Option<Arc<TlsChallenges>>,
+    /// `[https]`
+    pub web: Web,
     /// `listen.proxy-protocol-from`
     pub balancers: Vec<IpNet>,
     /// `listen.shards`: 0 is one per usable core; at most 254.
@@ -131,7 +134,7 @@ impl Server {
     pub fn bind(mut plan: Plan) -> Result<Self, BindError> {
         let shards = if plan.shards == 0 { usable_cores() } else { plan.shards }.clamp(1, MAX_SHARDS);
         bind::prove_relay_addresses(plan.pool.usage().map(|(local, ..)| local))?;
-        let doors = bind::open_doors(&mut plan.tcp, &plan.tls, !plan.balancers.is_empty())?;
+        let doors = bind::open_doors(&mut plan.tcp, &plan.tls, &plan.web.listen, !plan.balancers.is_empty())?;
         let sockets = bind::open(&plan.udp, &plan.dtls, &plan.tcp, shards, plan.socket_buffer)?;
         let system = |what| move |source| BindError::System { what, source };
         let clock = Clock::start();
@@ -140,7 +143,11 @@ impl Server {
         if listeners.is_empty() {
             return Err(BindError::NoListener);
         }
-        let tls = plan.certificates.clone().map(|certificates| Tls::new(certificates, plan.tls_challenges));
+        let tls = plan
+            .certificates
+            .clone()
+            .map(|certificates| Tls::new(certificates, plan.tls_challenges, plan.web.visitors.is_some()));
+        let routes = Arc::new(Routes::new(plan.web));
         let tls = tls
             .transpose()
             .map_err(|error| BindError::System { what: "prepare TLS", source: io::Error::other(error) })?;
@@ -168,6 +175,7 @@ impl Server {
             counters: Vec::new(),
             tally: Arc::clone(&tally),
             dtls_tally,
+            routes: Arc::clone(&routes),
             commands: Vec::new(),
         };
         let mut parts = Vec::with_capacity(shards);
@@ -214,7 +222,7 @@ impl Server {
                 commands: receiver,
             });
         }
-        let entrance = Entrance::new(tls, plan.balancers, limit, tally, entries);
+        let entrance = Entrance::new(tls, routes, plan.balancers, limit, tally, entries);
         let (handle, certificates) = (Handle(Arc::new(handle)), plan.certificates);
         Ok(Self { handle, parts, doors, entrance, certificates, dtls })
     }

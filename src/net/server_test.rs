@@ -77,6 +77,7 @@ fn plan(addresses: &[&str]) -> Plan {
         dtls_sessions: (0, 0),
         certificates: None,
         tls_challenges: None,
+        web: Web::default(),
         balancers: Vec::new(),
         shards: 2,
         socket_buffer: 0,

@@ -15,7 +15,7 @@ pub(super) fn certificates(
     warnings: &mut Vec<String>,
 ) -> Result<Option<Arc<Certificates>>, StartError> {
     let dtls = !config.listen.dtls.is_empty();
-    if config.listen.tls.is_empty() && !dtls {
+    if config.listen.tls.is_empty() && config.https.listen.is_empty() && !dtls {
         return Ok(None);
     }
     let pairs = config.tls.pairs().into_iter();
@@ -48,6 +48,7 @@ pub(super) fn admissions(
         return None;
     }
     let orders = acme.map(Acme::orders);
+    let is_web = !config.https.listen.is_empty();
     Some(Box::new(move || {
         let (tcp, dtls) = (net.admissions(), net.dtls_admissions());
         let certificates = certificates.as_ref().map(|certificates| certificates.expiries());
@@ -60,6 +61,7 @@ pub(super) fn admissions(
             refused: tcp.refused,
             certificates: certificates.unwrap_or_default(),
             orders: orders.as_ref().map(|orders| orders()),
+            web: is_web.then(|| net.web_counts()),
         }
     }))
 }

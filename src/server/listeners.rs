@@ -3,9 +3,15 @@
 
 use std::net::SocketAddr;
 
+use tokio::sync::mpsc;
+
 use super::StartError;
-use crate::config::Loaded;
-use crate::net::{self, Listener};
+use crate::admin::Admin;
+use crate::config::{Config, Loaded, WebServer};
+use crate::net::{self, Listener, Pass, Web};
+
+/// Visitors that the admin room has not taken in yet.
+const VISITORS: usize = 64;
 
 /// The addresses that are listened on.
 pub(super) struct Listeners {
@@ -39,6 +45,26 @@ impl Listeners {
             nat_discovery,
             alternates,
         }
+    }
+}
+
+/// `[https]`; the admin room serves those who come by it.
+pub(super) fn web(config: &Config, admin: Option<&mut Admin>) -> Web {
+    let https = &config.https;
+    let visitors = admin.filter(|_| https.admin && !https.listen.is_empty()).map(|admin| {
+        let (sender, receiver) = mpsc::channel(VISITORS);
+        admin.receive(receiver);
+        sender
+    });
+    let pass = |server: &WebServer| Pass {
+        names: server.names.clone(),
+        to: server.to.clone(),
+        proxy_protocol: server.proxy_protocol,
+    };
+    Web {
+        listen: https.listen.iter().map(|&address| Listener { address, required: true }).collect(),
+        passes: https.web_servers.iter().map(pass).collect(),
+        visitors,
     }
 }
 

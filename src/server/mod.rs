@@ -84,7 +84,8 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
     let revocations = logins::revocations(config)?;
     let certificates = certificates::certificates(config, &mut warnings)?;
     let acme = Acme::new(loaded, certificates.as_ref())?;
-    let admin = admin_room::bind_admin(loaded, &mut warnings)?;
+    let mut admin = admin_room::bind_admin(loaded, &mut warnings)?;
+    let web = listeners::web(config, admin.as_mut());
     let admin_address = admin.as_ref().map(Admin::address);
 
     let ports = config.relay.ports;
@@ -99,6 +100,7 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
         dtls,
         certificates: certificates.clone(),
         tls_challenges: acme.as_ref().and_then(Acme::challenges),
+        web,
         balancers: config.listen.proxy_protocol_from.clone(),
         shards: config.listen.shards.into(),
         socket_buffer: config.listen.socket_buffer as usize,

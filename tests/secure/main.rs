@@ -12,6 +12,7 @@ mod certificates;
 mod dtls;
 mod dtls_hello;
 mod dtls_session;
+mod https;
 mod one_port;
 mod pebble;
 mod proxy_header;
