@@ -69,27 +69,41 @@ impl Revocations {
         self.names.read().unwrap_or_else(PoisonError::into_inner).contains_key(name)
     }
 
-    /// Refuses `name` from now on; on return it is on disk.
+    /// Refuses `name` from now on; on return it is on disk. Logins go on meanwhile.
     pub fn revoke(&self, name: &str, now: UnixTime) -> Result<(), RevokeError> {
         let expiry = time_limited::parse(name).filter(|_| name.len() <= NAME_BYTES);
         let (expiry, _) = expiry.ok_or_else(|| RevokeError::Name(name.chars().take(100).collect()))?;
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let content = {
+        if expiry <= now {
+            // It can't log in anyway.
+            return Ok(());
+        }
+        {
+            // Every login waits for this one.
             let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
-            names.retain(|_, expiry| *expiry > now.secs());
-            if expiry <= now {
-                // It can't log in anyway.
-                return Ok(());
-            }
             if names.len() >= MOST && !names.contains_key(name) {
-                return Err(RevokeError::Full);
+                names.retain(|_, expiry| *expiry > now.secs());
+                if names.len() >= MOST {
+                    return Err(RevokeError::Full);
+                }
             }
             names.insert(name.to_owned(), expiry.secs());
-            serde_json::to_vec(&*names)
-        };
+        }
         let Some(path) = &*file else { return Ok(()) };
-        let written = content.map_err(io::Error::other).and_then(|content| replace(path, &content));
+        let written = self.content(now).and_then(|content| replace(path, &content));
         written.map_err(|error| RevokeError::Io(path.clone(), error))
+    }
+
+    /// What the file holds: the names that could log in at `now`.
+    fn content(&self, now: UnixTime) -> io::Result<Vec<u8>> {
+        // Nobody waits to write while this is read: `revoke` holds `file`.
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        let live: HashMap<&str, u64> = names
+            .iter()
+            .filter(|(_, expiry)| **expiry > now.secs())
+            .map(|(name, expiry)| (name.as_str(), *expiry))
+            .collect();
+        serde_json::to_vec(&live).map_err(io::Error::other)
     }
 }
 
@@ -128,13 +142,18 @@ impl<U: Users> Users for Unrevoked<U> {
     }
 }
 
-/// The old content or the new one is there, whatever happens.
+/// The old content or the new one is there, whatever happens; on return the new
+/// one, after a power cut too.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     file.write_all(content)?;
     file.sync_all()?;
-    fs::rename(&beside, path)
+    fs::rename(&beside, path)?;
+    match path.parent() {
+        Some(directory) => File::open(directory)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -171,6 +190,19 @@ mod tests {
         }
         revocations.revoke("1700000000:gone", NOW).unwrap();
         assert!(!revocations.is_revoked("1700000000:gone"));
+    }
+
+    #[test]
+    fn a_full_list_takes_more_when_names_have_expired() {
+        let revocations = Revocations::default();
+        let mut names = revocations.names.write().unwrap();
+        names.extend((0..MOST as u64).map(|n| (format!("{}:user", 1_790_000_001 + n), 1_790_000_001 + n)));
+        drop(names);
+        assert!(matches!(revocations.revoke("1799999999:more", NOW), Err(RevokeError::Full)));
+        revocations.revoke("1790000001:user", NOW).unwrap();
+        let later = UnixTime::from_secs(1_790_000_001);
+        revocations.revoke("1799999999:more", later).unwrap();
+        assert!(revocations.is_revoked("1799999999:more"));
     }
 
     #[test]
