@@ -360,6 +360,12 @@ impl Check<'_> {
             if auth.secrets.iter().take(index).any(|other| other.secret == entry.secret) {
                 self.entry_warning("auth.secrets", index, format!("{which} is listed twice; remove one"));
             }
+            // A key that names its secret must get the one that is meant.
+            let name = auth.secret_name(index);
+            if (0..index).any(|other| auth.secret_name(other) == name) {
+                let text = format!("two secrets have the name {name:?}; give each its own");
+                self.entry_error("auth.secrets", index, text);
+            }
             let origin = self.entry_origin("auth.secrets", index);
             self.strength("auth.secrets", origin, &which, &entry.secret, auth::weak_secret);
         }

@@ -198,6 +198,19 @@ fn secrets_and_keys_are_there_once() {
         problems(&format!("[admin]\napi-keys = [\"{GOOD_SECRET}\", \"{GOOD_SECRET}\"]")),
         "warning: floe.toml:2: admin.api-keys: key 2 is listed twice; remove one"
     );
+    assert_eq!(
+        problems(&format!(
+            "[auth]\nsecrets = [\n{{ name = \"shop\", secret = \"{GOOD_SECRET}1\" }},\n\
+             {{ name = \"shop\", secret = \"{GOOD_SECRET}2\" }}]"
+        )),
+        "floe.toml:4: auth.secrets: two secrets have the name \"shop\"; give each its own"
+    );
+    assert_eq!(
+        problems(&format!(
+            "[auth]\nsecrets = [\n{{ name = \"secret 2\", secret = \"{GOOD_SECRET}1\" }},\n\"{GOOD_SECRET}2\"]"
+        )),
+        "floe.toml:4: auth.secrets: two secrets have the name \"secret 2\"; give each its own"
+    );
     let many: Vec<String> = (0..17).map(|i| format!("{GOOD_SECRET}{i}")).collect();
     assert_eq!(
         problems(&format!("[auth]\nsecrets = {many:?}")),

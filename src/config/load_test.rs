@@ -280,6 +280,19 @@ fn entries_may_have_names() {
 }
 
 #[test]
+fn a_misspelt_term_of_a_key_is_not_taken_for_none() {
+    let with = |term: &str| {
+        load_text(&format!(
+            "[admin]\napi-keys = [{{ name = \"shop\", key = \"e0b1c2d3e4f5a0b1c2d3\", {term} }}]"
+        ))
+    };
+    assert_eq!(with("quota = 5").unwrap().config.admin.api_keys[0].terms.quota, 5);
+    for term in ["secrets = \"shop\"", "max_lifetime = 60", "ID = \"shop-1\""] {
+        assert!(with(term).is_err(), "{term}");
+    }
+}
+
+#[test]
 fn what_is_shown_has_no_secret_in_it() {
     let loaded = load_text(
         "[auth]\nsecrets = [\"a0b1c2d3e4f5a0b1c2d3\", { name = \"old\", secret = \"f0b1c2d3e4f5a0b1c2d3\" }]\n\

@@ -231,6 +231,13 @@ impl Auth {
     pub fn is_empty(&self) -> bool {
         self.secrets.is_empty() && self.users.is_empty() && self.oauth_keys.is_empty()
     }
+
+    /// What the secret at `index` is called, here and in logs; one without a name
+    /// is counted from 1.
+    pub fn secret_name(&self, index: usize) -> String {
+        let name = self.secrets.get(index).and_then(|entry| entry.name.clone());
+        name.unwrap_or_else(|| format!("secret {}", index + 1))
+    }
 }
 
 /// One of `auth.secrets`: `"…"` or `{ name = "…", secret = "…" }`.
@@ -383,7 +390,8 @@ pub struct Admin {
     /// Where it listens; `None` is off. Port 0 is any free one.
     #[serde(with = "address_or_off")]
     pub listen: Option<SocketAddr>,
-    /// Who may ask it for credentials.
+    /// Who may ask it for credentials; keys without an `id` and a `secret` of their
+    /// own, for all else too.
     pub api_keys: Vec<ApiKey>,
     /// Origins whose pages may ask for credentials; `*` is all.
     pub cors: Vec<String>,
@@ -446,6 +454,7 @@ enum KeyEntry {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct NamedKey {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,

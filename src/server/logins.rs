@@ -26,10 +26,8 @@ pub(super) fn secrets(config: &Config) -> (Vec<Secret>, bool) {
     if config.auth.is_empty() {
         return (vec![Secret::new("this run", &random_token())], true);
     }
-    let named = config.auth.secrets.iter().zip(1..).map(|(entry, number)| {
-        let name = entry.name.clone().unwrap_or_else(|| format!("secret {number}"));
-        Secret::new(name, entry.secret.expose())
-    });
+    let secrets = config.auth.secrets.iter().enumerate();
+    let named = secrets.map(|(at, entry)| Secret::new(config.auth.secret_name(at), entry.secret.expose()));
     (named.collect(), false)
 }
 
