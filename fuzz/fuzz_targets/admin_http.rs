@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use floe::admin::{Admin, ApiKey, Minted, Readiness, State, Steering};
+use floe::admin::{Admin, ApiKey, Minted, Readiness, State, Steering, Terms};
 use floe::relay::counters::Counters;
 use floe::relay::ports::RelayPool;
 use floe::relay::{AllocationDetail, AllocationId, AllocationSummary, Now, ShardId, UnixTime};
@@ -91,7 +91,7 @@ fn serve() -> SocketAddr {
         started: UnixTime::from_secs(1_700_000_000),
         readiness: seen,
         token: String::new(),
-        api_keys: vec![ApiKey { name: "test".into(), key: KEY.into(), terms: Default::default() }],
+        api_keys: vec![ApiKey { name: "test".into(), key: KEY.into(), terms: Terms::unlimited() }],
         tenants: Default::default(),
         revocations: None,
         cors: Vec::new(),

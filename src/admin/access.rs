@@ -42,7 +42,8 @@ pub struct ApiKey {
 /// A key that is known, and what it has used of what it may.
 pub(super) struct Key {
     /// For logs; `token` for the run's token.
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
+    /// The same for the same key, as long as the process lives.
     tag: hmac::Tag,
     /// Signs what its holder may show instead of it.
     signer: hmac::Key,
@@ -54,6 +55,26 @@ impl Key {
     pub(super) fn sign(&self, text: &[u8]) -> hmac::Tag {
         hmac::sign(&self.signer, text)
     }
+
+    /// What tells it from others in this run; it does not give the key away.
+    pub(super) fn tag(&self) -> &[u8] {
+        self.tag.as_ref()
+    }
+
+    /// Whether it is more than a key for credentials: who gives a key an id or a
+    /// secret of its own hands it to somebody else, who must not rule here.
+    pub(super) fn is_administrators(&self) -> bool {
+        let terms = self.allowance.terms();
+        terms.id.is_none() && terms.secret.is_none()
+    }
+}
+
+/// Who asks, for logs.
+#[derive(Clone)]
+pub(super) struct Asker {
+    /// The key's name.
+    pub(super) key: Arc<str>,
+    pub(super) source: IpAddr,
 }
 
 /// A token nobody guesses: 256 random bits in the URL-safe base64 alphabet.
@@ -67,6 +88,8 @@ pub(super) enum Refusal {
     NoKey,
     WrongKey,
     TooManyWrong,
+    /// A good key, but for credentials only.
+    NotAdministrators,
 }
 
 /// Checks keys. A right key always passes, whatever came from its source
@@ -91,12 +114,12 @@ struct Wrong {
 impl Access {
     pub(super) fn new(token: &str, keys: &[ApiKey]) -> Self {
         let comparer = hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<[u8; 32]>());
-        let own = ("token", token, Terms::default());
+        let own = ("token", token, Terms::unlimited());
         let known = std::iter::once(own)
             .chain(keys.iter().map(|k| (k.name.as_str(), k.key.as_str(), k.terms.clone())))
             .filter(|(_, key, _)| !key.is_empty() && key.len() <= MAX_KEY)
             .map(|(name, key, terms)| Key {
-                name: name.to_owned(),
+                name: name.into(),
                 tag: hmac::sign(&comparer, key.as_bytes()),
                 signer: hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()),
                 allowance: Allowance::new(terms),
@@ -106,12 +129,7 @@ impl Access {
         Self { comparer, known, wrong, places: RandomState::default() }
     }
 
-    /// The name of the key that was shown; `token` for the run's token.
-    pub(super) fn check(&self, now: Instant, source: IpAddr, shown: Option<&str>) -> Result<&str, Refusal> {
-        self.key(now, source, shown).map(|key| key.name.as_str())
-    }
-
-    /// The key that was shown.
+    /// The key that was shown, whatever it is for.
     pub(super) fn key(&self, now: Instant, source: IpAddr, shown: Option<&str>) -> Result<&Key, Refusal> {
         let shown = shown.ok_or(Refusal::NoKey)?;
         let mut found = None;
@@ -123,6 +141,22 @@ impl Access {
             }
         }
         found.ok_or_else(|| self.count_wrong(now, source))
+    }
+
+    /// The key that was shown, if it is one that may see and do all.
+    pub(super) fn administrator(
+        &self,
+        now: Instant,
+        source: IpAddr,
+        shown: Option<&str>,
+    ) -> Result<&Key, Refusal> {
+        let key = self.key(now, source, shown)?;
+        if key.is_administrators() { Ok(key) } else { Err(Refusal::NotAdministrators) }
+    }
+
+    /// Every key there is, the run's token first.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.known.iter()
     }
 
     /// The key that signed `text` with `tag`.
@@ -142,18 +176,21 @@ impl Access {
     }
 }
 
-/// Lets through only who shows a key. It comes by a header that a page of
-/// another origin can't set, so no browser can be made to use its reader's.
+/// Lets through only who shows an administrator's key, and tells the handler whose
+/// it is. It comes by a header that a page of another origin can't set, so no
+/// browser can be made to use its reader's.
 pub(super) async fn keyed(
     State(shared): State<Arc<Shared>>,
     Extension(Source(source)): Extension<Source>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    match shared.access.check(Instant::now(), source, bearer(request.headers())) {
-        Ok(_) => next.run(request).await,
-        Err(refusal) => reply::refused(refusal),
-    }
+    let key = match shared.access.administrator(Instant::now(), source, bearer(request.headers())) {
+        Ok(key) => key.name.clone(),
+        Err(refusal) => return reply::refused(refusal),
+    };
+    request.extensions_mut().insert(Asker { key, source });
+    next.run(request).await
 }
 
 /// The key of `Authorization: Bearer …`, if there is one.
@@ -176,8 +213,12 @@ mod tests {
 
     fn access() -> Access {
         let key =
-            |name: &str, key: &str| ApiKey { name: name.into(), key: key.into(), terms: Terms::default() };
+            |name: &str, key: &str| ApiKey { name: name.into(), key: key.into(), terms: Terms::unlimited() };
         Access::new("the-token", &[key("janus", "first"), key("unset", ""), key("web", "second")])
+    }
+
+    fn shown<'a>(access: &'a Access, now: Instant, key: Option<&str>) -> Result<&'a str, Refusal> {
+        access.key(now, HERE, key).map(|key| &*key.name)
     }
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -185,30 +226,48 @@ mod tests {
     #[test]
     fn every_key_is_known_by_its_name() {
         let (access, now) = (access(), Instant::now());
-        assert_eq!(access.check(now, HERE, Some("the-token")), Ok("token"));
-        assert_eq!(access.check(now, HERE, Some("first")), Ok("janus"));
-        assert_eq!(access.check(now, HERE, Some("second")), Ok("web"));
+        assert_eq!(shown(&access, now, Some("the-token")), Ok("token"));
+        assert_eq!(shown(&access, now, Some("first")), Ok("janus"));
+        assert_eq!(shown(&access, now, Some("second")), Ok("web"));
+    }
+
+    #[test]
+    fn a_key_of_somebody_else_rules_nothing() {
+        let key = |terms| ApiKey { name: "shop".into(), key: "k".into(), terms };
+        let unlimited = Terms::unlimited;
+        for (terms, rules) in [
+            (unlimited(), true),
+            (Terms { quota: 1, per_second: 1, max_lifetime: 1, ..unlimited() }, true),
+            (Terms { id: Some("shop-1".into()), ..unlimited() }, false),
+            (Terms { secret: Some("shop".into()), ..unlimited() }, false),
+        ] {
+            let access = Access::new("the-token", &[key(terms)]);
+            let now = Instant::now();
+            assert!(access.key(now, HERE, Some("k")).is_ok());
+            assert_eq!(access.administrator(now, HERE, Some("k")).is_ok(), rules);
+            assert!(access.administrator(now, HERE, Some("the-token")).is_ok());
+        }
     }
 
     #[test]
     fn empty_partial_and_huge_keys_are_wrong() {
         let (access, now) = (access(), Instant::now());
-        assert_eq!(access.check(now, HERE, None), Err(Refusal::NoKey));
+        assert_eq!(shown(&access, now, None), Err(Refusal::NoKey));
         for wrong in ["", "firs", "firsts", "First", &"x".repeat(100_000)] {
-            assert_eq!(access.check(now, HERE, Some(wrong)), Err(Refusal::WrongKey), "{wrong:.10}");
+            assert_eq!(shown(&access, now, Some(wrong)), Err(Refusal::WrongKey), "{wrong:.10}");
         }
-        assert_eq!(Access::new("", &[]).check(now, HERE, Some("")), Err(Refusal::WrongKey));
+        assert_eq!(shown(&Access::new("", &[]), now, Some("")), Err(Refusal::WrongKey));
     }
 
     #[test]
     fn many_wrong_keys_are_refused_until_the_window_ends_and_right_ones_pass() {
         let (access, now) = (access(), Instant::now());
         for _ in 0..WRONG_KEYS {
-            assert_eq!(access.check(now, HERE, Some("x")), Err(Refusal::WrongKey));
+            assert_eq!(shown(&access, now, Some("x")), Err(Refusal::WrongKey));
         }
-        assert_eq!(access.check(now, HERE, Some("x")), Err(Refusal::TooManyWrong));
-        assert_eq!(access.check(now, HERE, Some("first")), Ok("janus"));
-        assert_eq!(access.check(now + WINDOW, HERE, Some("x")), Err(Refusal::WrongKey));
+        assert_eq!(shown(&access, now, Some("x")), Err(Refusal::TooManyWrong));
+        assert_eq!(shown(&access, now, Some("first")), Ok("janus"));
+        assert_eq!(shown(&access, now + WINDOW, Some("x")), Err(Refusal::WrongKey));
     }
 
     #[test]

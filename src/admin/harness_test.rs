@@ -49,7 +49,7 @@ pub(super) fn state() -> (State, watch::Sender<Readiness>) {
         started: UnixTime::from_millis(1_756_200_000_500),
         readiness: seen,
         token: "run-token".into(),
-        api_keys: vec![ApiKey { name: "janus".into(), key: "janus-key".into(), terms: Terms::default() }],
+        api_keys: vec![ApiKey { name: "janus".into(), key: "janus-key".into(), terms: Terms::unlimited() }],
         mint: Some(Box::new(|user: &str, ttl: Duration, now: UnixTime| {
             let username = format!("{}:{user}", now.secs() + ttl.as_secs());
             Ok(Minted { username, password: "cGFzc3dvcmQ=".into() })

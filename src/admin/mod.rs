@@ -12,13 +12,17 @@
 //! | `GET /signal/{room}` (WebSocket), `/signal/{room}/events`, `…/messages` (`events`) | API key, the run's token, or an invitation |
 //! | `GET /`, `/page/{file}` (`page`) | open |
 //! | `GET /api/page`, `POST /api/page/ice`, `POST /api/page/invitation` (`page`) | each its own |
-//! | `/api/sessions`, `/api/users` (`sessions`) | API key or the run's token, as a header |
+//! | `/api/sessions`, `/api/users` (`sessions`) | administrator's key, as a header |
 //! | `GET /api/status`, `POST /api/drain` (`status`) | likewise |
 //! | `GET /api/history` (`history`) | likewise |
 //!
+//! Where it says "administrator's", a key does that has neither an `id` nor a
+//! `secret` of its own, or the run's token; other keys are for credentials and
+//! rooms.
+//!
 //! Every error is `{"error": "…"}`. That a request comes from loopback proves
-//! nothing (reverse proxies and DNS rebinding come from there), so nothing is
-//! let through for it.
+//! nothing (reverse proxies and DNS rebinding come from there), so nothing but a
+//! short login for the Test page is let through for it (`page`).
 //!
 //! Connections may come by the port that is for everything over TLS too
 //! ([`Admin::receive`]): metrics and health are not there, and nothing is open but
@@ -53,6 +57,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use axum::Router;
 use axum::middleware;
@@ -70,7 +75,7 @@ use crate::net::{Visitor, WebCounts};
 use crate::relay::counters::Counters;
 use crate::relay::ports::RelayPool;
 use crate::relay::{Transport, UnixTime};
-use access::Access;
+use access::{Access, Key};
 use events::Members;
 use history::History;
 use invitation::Invitations;
@@ -268,6 +273,11 @@ struct Shared {
 }
 
 impl Shared {
+    /// Whose invitation to `room` this is, and for how much longer it holds.
+    fn invited(&self, shown: &str, room: &str, now: UnixTime) -> Option<(&Key, Duration)> {
+        self.invitations.check(self.access.keys(), shown, room, now)
+    }
+
     fn new(state: State, limits: Limits, stopping: watch::Receiver<bool>) -> io::Result<Self> {
         let access = Access::new(&state.token, &state.api_keys);
         let uris = state.urls.iter().filter(|url| url.starts_with("turn")).cloned().collect();
@@ -339,7 +349,8 @@ fn rooms() -> Router<Arc<Shared>> {
         .route("/signal/{room}/messages", post(events::say))
 }
 
-/// What only those with a key may see and do, and what the page asks for.
+/// What only those with an administrator's key may see and do, and what the page
+/// asks for.
 fn api(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     let page = if shared.page { page::api() } else { Router::new() };
     Router::new()

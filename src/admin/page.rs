@@ -4,15 +4,18 @@
 //! | path | answer |
 //! |---|---|
 //! | `GET /`, `/page/{file}` | the page; open, it holds no secret |
-//! | `GET /api/page` | `{"version", "access", "mint"}`: `access` is `key` with a good key in the header, `loopback` for who may mint for the Test page without one, else `none`; `mint` is whether there is a secret to mint with |
+//! | `GET /api/page` | `{"version", "access", "administrator", "mint"}`: `access` is `key` with a good key in the header, `loopback` for who may mint for the Test page without one, else `none`; `administrator` is whether the key is for the dashboard too; `mint` is whether there is a secret to mint with |
 //! | `POST /api/page/ice` | `{"iceServers": […], "ttl"}` for `RTCPeerConnection`; a key, an invitation with `?room=`, or `loopback` access. Without a secret the URLs alone, and `ttl` is null |
 //! | `POST /api/page/invitation?room=NAME` | `{"invitation", "ttl"}`; a key |
+//!
+//! What a key mints here keeps to its terms, and so do those whom it has invited.
 //!
 //! Without a key, only a browser on this very machine may mint, for the Test page
 //! (DESIGN.md §5.12): the connection is from loopback, the page was asked for at a
 //! loopback name, so that no foreign name rebound to this address will do, and
 //! nothing forwarded the request. Such credentials hold for five minutes and all
-//! of them together for eight allocations.
+//! of them together for eight allocations. A reverse proxy that hides all of that
+//! is not seen: docs/security.md says so.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,19 +23,20 @@ use std::time::{Duration, Instant};
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::header::{self, HOST};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::header::{self, HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde_json::json;
 
-use super::access::{Refusal, bearer};
+use super::access::{Key, Refusal, bearer};
+use super::credentials::{Granted, Refused, Terms, Wish, grant, mint};
 use super::invitation;
 use super::query::Query;
 use super::server::Source;
 use super::signal::{is_room_name, same_origin};
-use super::{Readiness, Shared, reply};
+use super::{Shared, reply};
 
 /// Whom the Test page's credentials are for when it mints without a key, how long
 /// they hold, and how many allocations they make together.
@@ -121,11 +125,11 @@ fn content(name: &str) -> Response {
 }
 
 /// What a visitor may do here.
-enum Visitor {
-    /// All: it has shown a key.
-    Keyed,
-    /// Be in one room, for so long.
-    Invited(Duration),
+enum Visitor<'a> {
+    /// What its key may.
+    Keyed(&'a Key),
+    /// Be in one room, for so long, as a guest of whose key this is.
+    Invited(&'a Key, Duration),
     /// Mint for the Test page: it sits at this machine.
     Local,
 }
@@ -133,24 +137,28 @@ enum Visitor {
 async fn hello(
     State(shared): State<Arc<Shared>>,
     Extension(Source(source)): Extension<Source>,
+    version: Version,
     headers: HeaderMap,
 ) -> Response {
     // A wrong key is told, not refused: the page asks to learn that, and a
     // browser would show a refusal as an error of the page.
     let shown = bearer(&headers);
-    let access = match shown.map(|key| shared.access.check(Instant::now(), source, Some(key))) {
-        Some(Ok(_)) => "key",
+    let (access, administrator) = match shown.map(|key| shared.access.key(Instant::now(), source, Some(key)))
+    {
+        Some(Ok(key)) => ("key", key.is_administrators()),
         Some(Err(refusal @ Refusal::TooManyWrong)) => return reply::refused(refusal),
-        Some(Err(_)) | None if is_local(source, &headers) => "loopback",
-        Some(Err(_)) | None => "none",
+        Some(Err(_)) | None if is_local(source, version, &headers) => ("loopback", false),
+        Some(Err(_)) | None => ("none", false),
     };
-    let mint = shared.mint.is_some();
-    Json(json!({ "version": env!("CARGO_PKG_VERSION"), "access": access, "mint": mint })).into_response()
+    let (version, mint) = (env!("CARGO_PKG_VERSION"), shared.mint.is_some());
+    Json(json!({ "version": version, "access": access, "administrator": administrator, "mint": mint }))
+        .into_response()
 }
 
 async fn ice(
     State(shared): State<Arc<Shared>>,
     Extension(Source(source)): Extension<Source>,
+    version: Version,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
@@ -158,46 +166,59 @@ async fn ice(
         return reply::error(StatusCode::FORBIDDEN, "a page of another origin gets no credentials");
     }
     let query = Query::parse(query.as_deref());
-    let visitor = match visitor(&shared, source, &headers, query.text("room")) {
+    let visitor = match visitor(&shared, source, version, &headers, query.text("room")) {
         Ok(visitor) => visitor,
         Err(refusal) => return reply::refused(refusal),
     };
-    let Some(mint) = &shared.mint else {
+    if shared.mint.is_none() {
         return Json(json!({ "iceServers": [{ "urls": shared.sources.urls }], "ttl": null })).into_response();
-    };
-    if *shared.sources.readiness.borrow() == Readiness::Draining {
-        return reply::error(StatusCode::SERVICE_UNAVAILABLE, "draining: no new allocations are made here");
     }
-    let (user, ttl) = match visitor {
-        Visitor::Keyed => (PAGE_USER, PAGE_TTL),
-        Visitor::Invited(left) => (PAGE_USER, left.min(PAGE_TTL)),
-        Visitor::Local => (TEST_USER, TEST_TTL),
-    };
-    let minted = match mint.mint(user, ttl, shared.steering.now().unix) {
-        Ok(minted) => minted,
-        Err(text) => return reply::error(StatusCode::BAD_REQUEST, &text),
-    };
-    let server =
-        json!({ "urls": shared.sources.urls, "username": minted.username, "credential": minted.password });
-    Json(json!({ "iceServers": [server], "ttl": ttl.as_secs() })).into_response()
+    match visitor.mint(&shared) {
+        Ok((username, credential, ttl)) => {
+            let server =
+                json!({ "urls": shared.sources.urls, "username": username, "credential": credential });
+            Json(json!({ "iceServers": [server], "ttl": ttl })).into_response()
+        }
+        Err(Refused(refusal)) => *refusal,
+    }
 }
 
-fn visitor(
-    shared: &Shared,
+impl Visitor<'_> {
+    /// A name, its password, and for how many seconds they are good.
+    fn mint(&self, shared: &Shared) -> Result<(String, String, u64), Refused> {
+        let (key, ttl) = match self {
+            Self::Keyed(key) => (key, PAGE_TTL),
+            Self::Invited(key, left) => (key, PAGE_TTL.min(*left)),
+            Self::Local => {
+                let mint = mint(shared, &Terms::unlimited())?;
+                let minted = mint.mint(TEST_USER, TEST_TTL, shared.steering.now().unix);
+                let minted = minted.map_err(|text| reply::error(StatusCode::BAD_REQUEST, &text))?;
+                return Ok((minted.username, minted.password, TEST_TTL.as_secs()));
+            }
+        };
+        let wish = Wish { user: PAGE_USER.to_owned(), ttl: Some(ttl.as_secs()) };
+        let Granted { username, password, ttl, .. } = grant(shared, key, &wish)?;
+        Ok((username, password, ttl))
+    }
+}
+
+fn visitor<'a>(
+    shared: &'a Shared,
     source: IpAddr,
+    version: Version,
     headers: &HeaderMap,
     room: Option<&str>,
-) -> Result<Visitor, Refusal> {
+) -> Result<Visitor<'a>, Refusal> {
     let shown = bearer(headers);
-    if shown.is_none() && is_local(source, headers) {
+    // The origin is this one; who has none is no browser.
+    if shown.is_none() && headers.contains_key(ORIGIN) && is_local(source, version, headers) {
         return Ok(Visitor::Local);
     }
     let now = shared.steering.now().unix;
-    let invited = shown.zip(room).and_then(|(shown, room)| shared.invitations.check(shown, room, now));
-    if let Some(left) = invited {
-        return Ok(Visitor::Invited(left));
+    if let Some((key, left)) = shown.zip(room).and_then(|(shown, room)| shared.invited(shown, room, now)) {
+        return Ok(Visitor::Invited(key, left));
     }
-    shared.access.check(Instant::now(), source, shown).map(|_| Visitor::Keyed)
+    shared.access.key(Instant::now(), source, shown).map(Visitor::Keyed)
 }
 
 async fn invite(
@@ -206,25 +227,28 @@ async fn invite(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    if let Err(refusal) = shared.access.check(Instant::now(), source, bearer(&headers)) {
-        return reply::refused(refusal);
-    }
+    let key = match shared.access.key(Instant::now(), source, bearer(&headers)) {
+        Ok(key) => key,
+        Err(refusal) => return reply::refused(refusal),
+    };
     let query = Query::parse(query.as_deref());
     let Some(room) = query.text("room").filter(|room| is_room_name(room)) else {
         return reply::bad_room();
     };
-    let invitation = shared.invitations.make(room, shared.steering.now().unix);
+    let invitation = shared.invitations.make(key, room, shared.steering.now().unix);
     Json(json!({ "invitation": invitation, "ttl": invitation::LASTS.as_secs() })).into_response()
 }
 
-/// Whether a browser on this very machine asks, through nothing in between.
-fn is_local(source: IpAddr, headers: &HeaderMap) -> bool {
+/// Whether a browser on this very machine asks, through nothing in between. A
+/// proxy shows by the headers it adds, or by HTTP/1.0, which no browser speaks and
+/// nginx does unless told otherwise.
+fn is_local(source: IpAddr, version: Version, headers: &HeaderMap) -> bool {
     let forwarded = headers.keys().any(|name| {
         let name = name.as_str();
-        name == "forwarded" || name.starts_with("x-forwarded-")
+        matches!(name, "forwarded" | "via" | "x-real-ip") || name.starts_with("x-forwarded-")
     });
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    source.to_canonical().is_loopback() && is_loopback_name(host) && !forwarded
+    source.to_canonical().is_loopback() && is_loopback_name(host) && version >= Version::HTTP_11 && !forwarded
 }
 
 /// `localhost` or a loopback address, with a port or without.

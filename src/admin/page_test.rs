@@ -1,5 +1,6 @@
 use super::super::harness::Server;
 use super::*;
+use crate::admin::Readiness;
 
 const KEY: &str = "Authorization: Bearer run-token\r\n";
 const WRONG: &str = "Authorization: Bearer wrong\r\n";
@@ -59,16 +60,26 @@ async fn a_visitor_is_told_what_it_may_do() {
         let json = server.get("/api/page", headers).await.json();
         assert_eq!(
             json,
-            json!({"version": env!("CARGO_PKG_VERSION"), "access": access, "mint": true}),
+            json!({
+                "version": env!("CARGO_PKG_VERSION"),
+                "access": access,
+                "administrator": access == "key",
+                "mint": true,
+            }),
             "{headers}"
         );
     }
 }
 
+/// The header by which a browser says that the page is this server's.
+fn own_page(server: &Server) -> String {
+    format!("Origin: http://{}\r\n", server.address)
+}
+
 #[tokio::test]
 async fn at_this_machine_the_test_page_mints_without_a_key() {
     let server = Server::start();
-    let answer = server.ask("POST", "/api/page/ice", "", "").await;
+    let answer = server.ask("POST", "/api/page/ice", &own_page(&server), "").await;
     assert_eq!(answer.status, 200);
     let json = answer.json();
     assert_eq!(json["ttl"], 300);
@@ -81,18 +92,29 @@ async fn at_this_machine_the_test_page_mints_without_a_key() {
 #[tokio::test]
 async fn nobody_elsewhere_mints_without_a_key() {
     let server = Server::start();
+    let own = own_page(&server);
     for headers in [
         "X-Forwarded-For: 127.0.0.1\r\n",
         "x-forwarded-proto: https\r\n",
         "Forwarded: for=127.0.0.1\r\n",
+        "Via: 1.1 proxy\r\n",
+        "X-Real-IP: 192.0.2.1\r\n",
         WRONG,
     ] {
-        assert_eq!(server.ask("POST", "/api/page/ice", headers, "").await.status, 401, "{headers}");
+        let headers = format!("{own}{headers}");
+        assert_eq!(server.ask("POST", "/api/page/ice", &headers, "").await.status, 401, "{headers}");
     }
+    assert_eq!(server.ask("POST", "/api/page/ice", "", "").await.status, 401, "no browser");
+    // As nginx passes on what comes from anywhere, if it is told no more than where to.
+    let host = server.address;
+    let passed_on = format!("POST /api/page/ice HTTP/1.0\r\nHost: {host}\r\n{own}Connection: close\r\n\r\n");
+    let answer = server.exchange(passed_on.as_bytes()).await;
+    assert!(answer.starts_with(b"HTTP/1.0 401"), "{}", String::from_utf8_lossy(&answer));
     let foreign = "Origin: http://evil.example\r\n";
     assert_eq!(server.ask("POST", "/api/page/ice", foreign, "").await.status, 403);
     // A foreign name that leads here: DNS rebinding.
-    let rebound = b"POST /api/page/ice HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+    let rebound = b"POST /api/page/ice HTTP/1.1\r\nHost: evil.example\r\nOrigin: http://evil.example\r\n\
+        Connection: close\r\n\r\n";
     let answer = server.exchange(rebound).await;
     assert!(answer.starts_with(b"HTTP/1.1 401"), "{}", String::from_utf8_lossy(&answer));
 }
@@ -154,9 +176,11 @@ async fn a_key_mints_for_longer_and_invites() {
 async fn without_a_secret_or_while_draining_nothing_is_minted() {
     let server = Server::with(Default::default(), |state| state.mint = None);
     assert_eq!(server.get("/api/page", "").await.json()["mint"], false);
-    let urls_alone = server.ask("POST", "/api/page/ice", "", "").await.json();
+    let urls_alone = server.ask("POST", "/api/page/ice", &own_page(&server), "").await.json();
     assert_eq!(urls_alone["iceServers"][0].as_object().unwrap().len(), 1, "{urls_alone}");
     let server = Server::start();
     server.readiness.send_replace(Readiness::Draining);
-    assert_eq!(server.ask("POST", "/api/page/ice", KEY, "").await.status, 503);
+    for headers in [KEY, own_page(&server).as_str()] {
+        assert_eq!(server.ask("POST", "/api/page/ice", headers, "").await.status, 503, "{headers}");
+    }
 }

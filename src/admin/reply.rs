@@ -32,6 +32,10 @@ pub(super) fn refused(refusal: Refusal) -> Response {
             error(StatusCode::TOO_MANY_REQUESTS, "too many wrong keys from this address"),
         )
             .into_response(),
+        Refusal::NotAdministrators => error(
+            StatusCode::FORBIDDEN,
+            "this key is for credentials only, since it has an id or a secret (admin.api-keys)",
+        ),
     }
 }
 

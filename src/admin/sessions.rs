@@ -17,14 +17,15 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::json;
 
+use super::access::Asker;
 use super::query::Query;
 use super::{Shared, reply};
 use crate::relay::{AllocationDetail, AllocationId, AllocationSummary, Instant, Now, ShardId, Traffic};
@@ -242,9 +243,17 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, id: Named<String>) -
     }
 }
 
-pub(super) async fn kick(State(shared): State<Arc<Shared>>, id: Named<String>) -> Response {
+pub(super) async fn kick(
+    State(shared): State<Arc<Shared>>,
+    Extension(Asker { key, source }): Extension<Asker>,
+    id: Named<String>,
+) -> Response {
     let Some(SessionId(shard, id)) = parse(id) else { return no_such_session() };
-    if shared.steering.kick(shard, id).await { closed(1) } else { no_such_session() }
+    if !shared.steering.kick(shard, id).await {
+        return no_such_session();
+    }
+    tracing::info!(target: "floe::admin", %key, %source, session = %SessionId(shard, id), "session ended");
+    closed(1)
 }
 
 pub(super) async fn users(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response {
@@ -280,11 +289,17 @@ fn by_user(sessions: &[(ShardId, AllocationSummary)]) -> Vec<User> {
     users
 }
 
-pub(super) async fn kick_user(State(shared): State<Arc<Shared>>, user: Named<String>) -> Response {
+pub(super) async fn kick_user(
+    State(shared): State<Arc<Shared>>,
+    Extension(Asker { key, source }): Extension<Asker>,
+    user: Named<String>,
+) -> Response {
     let Ok(Path(user)) = user else {
         return reply::error(StatusCode::BAD_REQUEST, "the user's name is not UTF-8");
     };
-    closed(shared.steering.kick_user(user.into()).await)
+    let count = shared.steering.kick_user(user.as_str().into()).await;
+    tracing::info!(target: "floe::admin", %key, %source, user, closed = count, "sessions of a user ended");
+    closed(count)
 }
 
 fn parse(id: Named<String>) -> Option<SessionId> {

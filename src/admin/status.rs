@@ -10,12 +10,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::json;
 
+use super::access::Asker;
 use super::process::{self, Usage};
 use super::sources::Sources;
 use super::totals::{FlowTotal, Totals};
@@ -130,8 +131,11 @@ pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Response {
     Json(Status::read(&shared.sources, shared.steering.now())).into_response()
 }
 
-pub(super) async fn drain(State(shared): State<Arc<Shared>>) -> Response {
-    tracing::info!(target: "floe::admin", "asked to drain");
+pub(super) async fn drain(
+    State(shared): State<Arc<Shared>>,
+    Extension(Asker { key, source }): Extension<Asker>,
+) -> Response {
+    tracing::info!(target: "floe::admin", %key, %source, "asked to drain");
     shared.steering.drain().await;
     Json(json!({ "state": Readiness::Draining.name() })).into_response()
 }

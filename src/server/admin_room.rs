@@ -75,7 +75,8 @@ impl admin::Revocations for Revoking {
     fn revoke(&self, username: &str) -> Result<(), NotRevoked> {
         self.revocations.revoke(username, self.net.clock().now().unix).map_err(|error| match error {
             RevokeError::Io(..) => NotRevoked::NotKept(error.to_string()),
-            _ => NotRevoked::Refused(error.to_string()),
+            RevokeError::Full => NotRevoked::Full(error.to_string()),
+            RevokeError::Name(_) => NotRevoked::Refused(error.to_string()),
         })
     }
 }

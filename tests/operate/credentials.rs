@@ -208,6 +208,82 @@ fn a_key_has_its_own_secret_id_lifetime_and_quota() {
 }
 
 #[test]
+fn a_tenants_key_keeps_to_its_terms_on_the_web_page_too() {
+    let server = Server::start(two_tenants);
+    let page = |key: &str, room: &str| {
+        let path = format!("/api/page/ice?room={room}");
+        ask(server.admin(), "POST", &path, &[&bearer(key)], "")
+    };
+    let (status, _, answer) = page(TENANT_KEY, "");
+    assert_eq!((status, &answer["ttl"]), (200, &Value::from(600)), "{answer:#}");
+    let login = &answer["iceServers"][0];
+    let name = login["username"].as_str().expect("a name");
+    assert_eq!(login["credential"], crate::rest_password(OTHER_SECRET, name));
+
+    // Whom it invites is its guest: the second of its two credentials, and no third.
+    let invite = "/api/page/invitation?room=tea";
+    let (status, _, invited) = ask(server.admin(), "POST", invite, &[&bearer(TENANT_KEY)], "");
+    assert_eq!(status, 200);
+    let invitation = invited["invitation"].as_str().expect("an invitation");
+    let (status, _, answer) = page(invitation, "tea");
+    assert_eq!((status, &answer["ttl"]), (200, &Value::from(600)), "{answer:#}");
+    let login = &answer["iceServers"][0];
+    let name = login["username"].as_str().expect("a name");
+    assert_eq!(login["credential"], crate::rest_password(OTHER_SECRET, name));
+    assert_eq!(page(invitation, "tea").0, 429);
+    assert_eq!(page(TENANT_KEY, "").0, 429);
+    assert_eq!(page(KEY, "").0, 200);
+}
+
+#[test]
+fn a_tenants_key_rules_nobody_else() {
+    let server = Server::start(two_tenants);
+    let (_, _, ice) = ask(server.admin(), "GET", "/ice?username=alice", &[&bearer(KEY)], "");
+    let turn = &ice["iceServers"][1];
+    let name = turn["username"].as_str().expect("a name");
+    let user = User { name, password: turn["credential"].as_str().expect("a password") };
+    let mut client = Client::udp(&server).user(user);
+    client.allocate();
+    let revoke = format!("/v1/turn/keys/shop-1/credentials/{}/revoke", name.replace(':', "%3A"));
+    for (method, path) in [
+        ("GET", "/api/status"),
+        ("GET", "/api/history"),
+        ("GET", "/api/sessions"),
+        ("GET", "/api/users"),
+        ("DELETE", "/api/users/alice/sessions"),
+        ("POST", "/api/drain"),
+        ("POST", revoke.as_str()),
+    ] {
+        let (status, _, answer) = ask(server.admin(), method, path, &[&bearer(TENANT_KEY)], "");
+        assert_eq!(status, 403, "{path}");
+        assert!(answer["error"].as_str().is_some_and(|why| why.contains("credentials only")), "{answer}");
+    }
+    client.call(Request::refresh(600)).ok();
+    assert_eq!(server.get("/readyz").0, 200);
+    let own = "/v1/turn/keys/shop-1/credentials/generate";
+    assert_eq!(ask(server.admin(), "POST", own, &[&bearer(TENANT_KEY)], "").0, 201);
+}
+
+#[test]
+fn the_log_says_whose_key_did_what() {
+    let server = Server::start(two_tenants);
+    let key = bearer(KEY);
+    assert_eq!(ask(server.admin(), "DELETE", "/api/users/somebody/sessions", &[&key], "").0, 200);
+    assert_eq!(ask(server.admin(), "POST", "/api/drain", &[&key], "").0, 200);
+    assert_eq!(server.api("DELETE", "/api/users/nobody/sessions").0, 200);
+    let says = |key: &str, what: &str| {
+        let named = format!("\"key\":\"{key}\"");
+        server.log().lines().any(|line| {
+            line.contains(&named) && line.contains("\"source\":\"127.0.0.1\"") && line.contains(what)
+        })
+    };
+    server.wait_until("the log has all three", || {
+        says("app", "somebody") && says("app", "asked to drain") && says("token", "nobody")
+    });
+    assert!(!server.log().contains(KEY), "the key itself is nowhere: {}", server.log());
+}
+
+#[test]
 fn pages_of_listed_origins_may_ask() {
     let server = Server::start(two_tenants);
     let allowed = |origin: &str| {

@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_quota_counts_what_is_good_now() {
-        let allowance = Allowance::new(Terms { quota: 2, ..Terms::default() });
+        let allowance = Allowance::new(Terms { quota: 2, ..Terms::unlimited() });
         let at = Instant::now();
         assert_eq!(allowance.take(at, 100, 200), Ok(()));
         assert_eq!(allowance.take(at, 100, 150), Ok(()));
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_rate_has_a_burst_of_one_second() {
-        let allowance = Allowance::new(Terms { per_second: 2, ..Terms::default() });
+        let allowance = Allowance::new(Terms { per_second: 2, ..Terms::unlimited() });
         let at = Instant::now();
         assert_eq!(allowance.take(at, 0, 1), Ok(()));
         assert_eq!(allowance.take(at, 0, 1), Ok(()));

@@ -1,37 +1,36 @@
 //! From a key and a wish to credentials, whatever shape they then take.
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::allowance::UsedUp;
-use super::{DEFAULT_TTL, MAX_USERNAME, Mint, Minted};
+use super::{DEFAULT_TTL, MAX_USERNAME, Mint, Minted, Terms};
 use crate::admin::access::Key;
 use crate::admin::{Readiness, Shared, reply};
-use crate::relay::UnixTime;
 
 /// For whom, and for how long.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Wish {
+pub(in crate::admin) struct Wish {
     /// Empty: a random name.
-    pub(super) user: String,
+    pub(in crate::admin) user: String,
     /// Seconds, 1 or more.
-    pub(super) ttl: Option<u64>,
+    pub(in crate::admin) ttl: Option<u64>,
 }
 
 /// Credentials, and for how long they are good.
-pub(super) struct Granted {
-    pub(super) username: String,
-    pub(super) password: String,
-    pub(super) ttl: u64,
+pub(in crate::admin) struct Granted {
+    pub(in crate::admin) username: String,
+    pub(in crate::admin) password: String,
+    pub(in crate::admin) ttl: u64,
     /// Unix seconds.
     pub(super) made: u64,
 }
 
 /// The answer that says why not; boxed, since it is large.
-pub(super) struct Refused(pub(super) Box<Response>);
+pub(in crate::admin) struct Refused(pub(in crate::admin) Box<Response>);
 
 impl From<Response> for Refused {
     fn from(answer: Response) -> Self {
@@ -61,38 +60,36 @@ pub(super) fn same_id(key: &Key, id: &str) -> Result<(), Refused> {
     }
 }
 
-/// The secret that `key` mints with.
-pub(super) fn mint<'a>(shared: &'a Shared, key: &Key) -> Result<&'a dyn Mint, Refused> {
-    let mint = match &key.allowance.terms().secret {
+/// What makes credentials with the secret of these terms, while they are of use.
+pub(in crate::admin) fn mint<'a>(shared: &'a Shared, terms: &Terms) -> Result<&'a dyn Mint, Refused> {
+    let mint = match &terms.secret {
         Some(tenant) => shared.tenants.get(tenant),
         None => shared.mint.as_ref(),
     };
-    mint.map(|mint| &**mint).ok_or_else(|| {
+    let mint = mint.ok_or_else(|| {
         refused(
             StatusCode::NOT_IMPLEMENTED,
             "no shared secret is configured (auth.secrets), so no time-limited credentials can be made",
         )
-    })
-}
-
-/// Seconds since 1970-01-01 UTC.
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-/// Credentials within the key's terms.
-pub(super) fn grant(shared: &Shared, key: &Key, wish: &Wish) -> Result<Granted, Refused> {
-    let mint = mint(shared, key)?;
+    })?;
     if *shared.sources.readiness.borrow() == Readiness::Draining {
         return Err(refused(StatusCode::SERVICE_UNAVAILABLE, "draining: no new allocations are made here"));
     }
+    Ok(&**mint)
+}
+
+/// Credentials within the key's terms.
+pub(in crate::admin) fn grant(shared: &Shared, key: &Key, wish: &Wish) -> Result<Granted, Refused> {
+    let terms = key.allowance.terms();
+    let mint = mint(shared, terms)?;
     let user = checked(&wish.user)?;
-    let ttl = wish.ttl.unwrap_or(DEFAULT_TTL).min(key.allowance.terms().max_lifetime);
-    let made = now();
-    let minted = mint.mint(&user, Duration::from_secs(ttl), UnixTime::from_secs(made));
+    let ttl = wish.ttl.unwrap_or(DEFAULT_TTL).min(terms.max_lifetime);
+    let now = shared.steering.now().unix;
+    let made = now.secs();
+    let minted = mint.mint(&user, Duration::from_secs(ttl), now);
     let Minted { username, password } = minted.map_err(|text| refused(StatusCode::BAD_REQUEST, &text))?;
-    key.allowance.take(Instant::now(), made, made + ttl).map_err(used_up)?;
-    tracing::debug!(key = key.name, ttl, "credentials minted");
+    key.allowance.take(Instant::now(), made, made.saturating_add(ttl)).map_err(used_up)?;
+    tracing::debug!(key = %key.name, ttl, "credentials minted");
     Ok(Granted { username, password, ttl, made })
 }
 

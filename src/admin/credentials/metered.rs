@@ -19,7 +19,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::grant::{Refused, access, grant, mint, now, refused};
+use super::grant::{Refused, access, grant, mint, refused};
 use super::parameters::Parameters;
 use crate::admin::Shared;
 use crate::admin::server::Source;
@@ -70,10 +70,14 @@ pub(super) async fn credentials(
         else {
             return Err(no_api_key());
         };
-        if expiry <= now() {
+        if expiry <= shared.steering.now().unix.secs() {
             return Err(refused(StatusCode::UNAUTHORIZED, "this apiKey has expired"));
         }
-        let minted = mint(&shared, key)?.mint(user, Duration::from_secs(expiry), UnixTime::from_secs(0));
+        let minted = mint(&shared, key.allowance.terms())?.mint(
+            user,
+            Duration::from_secs(expiry),
+            UnixTime::from_secs(0),
+        );
         let minted = minted.map_err(|text| refused(StatusCode::BAD_REQUEST, &text))?;
         let server = |url: &String| match url.starts_with("stun") {
             true => json!({ "urls": url }),

@@ -33,6 +33,7 @@ use axum::routing::{MethodRouter, get, post};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 pub(super) use allowance::Allowance;
+pub(super) use grant::{Granted, Refused, Wish, grant, mint};
 pub(super) use turn_rest::in_order;
 
 use super::Shared;
@@ -74,15 +75,17 @@ pub struct Minted {
 pub trait Revocations: Send + Sync {
     /// Refuses `username` (`expiry:user`) from now on. Kept until it would have
     /// expired anyway; on return it is on disk, if the server has a place for it.
-    ///
+    /// May block for as long as a disk does.
     fn revoke(&self, username: &str) -> Result<(), NotRevoked>;
 }
 
 /// Why a name is not revoked, or not for good; for a person.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum NotRevoked {
-    /// It can't be: it is no time-limited name, or there are too many.
+    /// It can't be: it is no time-limited name.
     Refused(String),
+    /// There are too many.
+    Full(String),
     /// It is until the next restart, but could not be written down.
     NotKept(String),
 }
@@ -102,8 +105,9 @@ pub struct Terms {
     pub per_second: u32,
 }
 
-impl Default for Terms {
-    fn default() -> Self {
+impl Terms {
+    /// Those of the run's token: no limit but [`MAX_TTL`].
+    pub const fn unlimited() -> Self {
         Self { id: None, secret: None, max_lifetime: MAX_TTL, quota: 0, per_second: 0 }
     }
 }

@@ -4,8 +4,8 @@
 const KEY = "floe-key";
 const INVITATION = "floe-invitation";
 
-/** What the server said of this visitor: `key`, `loopback` (may test) or `none`. */
-export const visitor = { version: "", access: "none", mint: false };
+/** What the server said of this visitor: `key`, `loopback` (may test) or `none`; a key may be for less than the dashboard. */
+export const visitor = { version: "", access: "none", administrator: false, mint: false };
 
 /** Told whenever `visitor` has changed. */
 export const changes = new EventTarget();

@@ -100,7 +100,8 @@ function keys() {
       loopback: "On this machine the test takes no key; rooms and the dashboard do.",
       none: "Without a key.",
     };
-    say($("access-text"), may[visitor.access]);
+    const less = visitor.access === "key" && !visitor.administrator ? " It is for tests and rooms, not for the dashboard." : "";
+    say($("access-text"), `${may[visitor.access]}${less}`);
   });
 }
 

@@ -41,7 +41,7 @@ export function hide() {
 
 /** Looks again and again while somebody can see it. */
 function update() {
-  const may = visitor.access === "key";
+  const may = visitor.administrator;
   $("dashboard-gate").hidden = may;
   $("dashboard-body").hidden = !may;
   const on = shown && may && !document.hidden;
