@@ -8,10 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{ALL_VERSIONS, ServerConfig, ServerConnection, StreamOwned};
+use tokio_rustls::rustls::{ALL_VERSIONS, ServerConnection, StreamOwned};
 
 use crate::pebble::{HTTP_PORT, Site, wait};
 use crate::support::authority::{HOST, client, shown};
@@ -164,16 +161,7 @@ fn a_name_that_is_not_ours_gets_none_and_the_reason_is_said() {
 /// server, and gives it: the certificate is to be replaced at once. Returns its
 /// URL.
 fn advised(site: &Site) -> String {
-    let (certificate, key) = site.authority.issue("front", &[&site.address.to_string()]);
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(ALL_VERSIONS)
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![CertificateDer::from_pem_file(certificate).unwrap()],
-            PrivateKeyDer::from_pem_file(key).unwrap(),
-        );
-    let config = Arc::new(config.unwrap());
+    let config = site.authority.server("front", &[&site.address.to_string()]);
     let listener = TcpListener::bind((site.address, 0)).unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let mut directory = site.directory();

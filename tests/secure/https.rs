@@ -6,10 +6,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use floe::net::proxy::{Origin, decode};
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{ALL_VERSIONS, ServerConfig, ServerConnection, StreamOwned};
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ALL_VERSIONS, ClientConnection, ServerConnection, StreamOwned};
 
 use crate::support::authority::{HOST, Tls, client, shown};
 use crate::support::{ALICE, Authority, Config, PATIENCE, Peer, Request, Server};
@@ -132,16 +130,7 @@ fn the_admin_room_can_stay_away() {
 /// A web server with a certificate of its own that says hello once, whatever it
 /// is asked, and tells what it saw of the PROXY protocol.
 fn web_server(authority: &Authority, proxied: bool) -> (SocketAddr, mpsc::Receiver<Option<Origin>>) {
-    let (certificate, key) = authority.issue("web", &[WEB, "*.wild.example"]);
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(ALL_VERSIONS)
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![CertificateDer::from_pem_file(certificate).unwrap()],
-            PrivateKeyDer::from_pem_file(key).unwrap(),
-        );
-    let config = Arc::new(config.unwrap());
+    let config = authority.server("web", &[WEB, "*.wild.example"]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (tell, told) = mpsc::channel();
@@ -267,15 +256,16 @@ fn connections_that_are_passed_on_are_counted_with_the_others() {
         everything(&authority, config, Some((silent.local_addr().unwrap(), false)));
         config.set("limits.tcp-connections-per-address", 2);
     });
+    let hello = hello(&authority, WEB);
     // Two that the web server does not answer.
     let held: Vec<_> = (0..2)
         .map(|_| {
             let mut socket = TcpStream::connect(server.all("tls")[0]).unwrap();
-            socket.write_all(&hello(WEB)).unwrap();
+            socket.write_all(&hello).unwrap();
             let (mut passed, _) = silent.accept().unwrap();
-            let mut first = vec![0; hello(WEB).len()];
+            let mut first = vec![0; hello.len()];
             passed.read_exact(&mut first).unwrap();
-            assert_eq!(first, hello(WEB), "the hello as it came");
+            assert_eq!(first, hello, "the hello as it came");
             (socket, passed)
         })
         .collect();
@@ -297,28 +287,12 @@ fn connections_that_are_passed_on_are_counted_with_the_others() {
 }
 
 /// A ClientHello that asks for `host`.
-fn hello(host: &str) -> Vec<u8> {
-    use tokio_rustls::rustls::pki_types::ServerName;
-    use tokio_rustls::rustls::{ClientConnection, RootCertStore};
-    thread_local! {
-        static KEPT: std::cell::OnceCell<Vec<u8>> = const { std::cell::OnceCell::new() };
-    }
-    KEPT.with(|kept| {
-        kept.get_or_init(|| {
-            let config =
-                tokio_rustls::rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-                    .with_protocol_versions(ALL_VERSIONS)
-                    .unwrap()
-                    .with_root_certificates(RootCertStore::empty())
-                    .with_no_client_auth();
-            let name = ServerName::try_from(host.to_owned()).unwrap();
-            let mut session = ClientConnection::new(Arc::new(config), name).unwrap();
-            let mut bytes = Vec::new();
-            session.write_tls(&mut bytes).unwrap();
-            bytes
-        })
-        .clone()
-    })
+fn hello(authority: &Authority, host: &str) -> Vec<u8> {
+    let name = ServerName::try_from(host.to_owned()).unwrap();
+    let mut session = ClientConnection::new(Arc::new(authority.client(ALL_VERSIONS)), name).unwrap();
+    let mut bytes = Vec::new();
+    session.write_tls(&mut bytes).unwrap();
+    bytes
 }
 
 #[test]
