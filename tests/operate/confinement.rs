@@ -29,6 +29,10 @@ fn the_unit_gives_up_what_it_does_not_need() {
         .expect("systemd-analyze runs");
     let said = String::from_utf8_lossy(&judged.stdout);
     assert!(judged.status.success(), "{said}{}", String::from_utf8_lossy(&judged.stderr));
+    let overall = said.lines().find_map(|line| line.split("→ ").nth(1)).expect("a verdict");
+    let level = overall.split(" 🙂").next().expect("without its face").trim();
+    let told = std::fs::read_to_string(repository("docs/deploying.md")).expect("the document");
+    assert!(told.contains(level), "docs/deploying.md does not say: {level}");
     for given_up in
         ["NoNewPrivileges=", "SystemCallFilter=~@privileged", "User=/DynamicUser=", "ProtectSystem="]
     {

@@ -8,9 +8,11 @@ mod support;
 
 mod commands;
 mod confinement;
+mod container;
 mod credentials;
 mod grafana;
 mod manual;
+mod package;
 mod service_manager;
 mod signals;
 
