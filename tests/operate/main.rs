@@ -10,6 +10,7 @@ mod commands;
 mod confinement;
 mod container;
 mod credentials;
+mod documents;
 mod grafana;
 mod manual;
 mod package;
