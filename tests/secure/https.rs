@@ -108,9 +108,11 @@ fn what_is_at_the_public_port_takes_a_key() {
         assert_eq!(status(&key), keyed, "{path} with the token");
     }
     // What a browser at this very machine gets at the admin address.
-    let mint = "POST /api/page/ice HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0";
+    let mint =
+        "POST /api/page/ice HTTP/1.1\r\nHost: localhost\r\nOrigin: https://localhost\r\nContent-Length: 0";
     assert_eq!(status(mint), "401");
-    assert_eq!(server.ask("POST", "/api/page/ice", "", "").0, 200);
+    let origin = format!("Origin: http://{}\r\n", server.admin());
+    assert_eq!(server.ask("POST", "/api/page/ice", &origin, "").0, 200);
 }
 
 #[test]
