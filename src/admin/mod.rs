@@ -15,6 +15,7 @@
 //! | `/api/sessions`, `/api/users` (`sessions`) | administrator's key, as a header |
 //! | `GET /api/status`, `POST /api/drain` (`status`) | likewise |
 //! | `GET /api/history` (`history`) | likewise |
+//! | `GET /api/openapi.json` (`openapi`) | open: all of this, for programs |
 //!
 //! Where it says "administrator's", a key does that has neither an `id` nor a
 //! `secret` of its own, or the run's token; other keys are for credentials and
@@ -38,6 +39,7 @@ mod health;
 mod history;
 mod invitation;
 mod metrics;
+mod openapi;
 mod page;
 mod process;
 mod query;
@@ -334,6 +336,7 @@ fn router(more: Router<Arc<Shared>>, shared: Arc<Shared>) -> Router {
     let page = if shared.page { page::files().merge(rooms()) } else { Router::new() };
     more.merge(credentials::routes(&shared.cors))
         .merge(page)
+        .route("/api/openapi.json", get(openapi::document))
         .nest("/api", api(&shared))
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::method_not_allowed)

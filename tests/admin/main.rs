@@ -6,5 +6,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod janus;
+mod openapi;
+mod rooms;
 mod sessions;
 mod status;

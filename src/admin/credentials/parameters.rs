@@ -18,6 +18,10 @@ const USER: &[&str] = &["username", "customIdentifier", "label"];
 const TTL: &[&str] = &["ttl", "Ttl", "expiryInSeconds"];
 const KEY: &[&str] = &["key", "api", "secretKey"];
 
+fn is_known(name: &str) -> bool {
+    [USER, TTL, KEY, &["service", "apiKey"]].into_iter().any(|names| names.contains(&name))
+}
+
 /// Names and values; the first value of each name counts.
 #[derive(Debug, Default)]
 pub(super) struct Parameters(Vec<(String, String)>);
@@ -64,6 +68,8 @@ impl Parameters {
                 Value::Null => {}
                 Value::String(text) => self.0.push((name, text)),
                 Value::Number(number) => self.0.push((name, number.to_string())),
+                // What is not known here means nothing here.
+                _ if !is_known(&name) => {}
                 _ => return Err(wrong("a field must be a text or a number")),
             }
         }

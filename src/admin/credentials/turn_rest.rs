@@ -1,7 +1,9 @@
 //! draft-uberti-behave-turn-rest-00, which Janus and many servers ask with:
 //! `GET` or `POST /turn?service=turn&username=alice&key=…&ttl=3600` answers
 //! `{"username", "password", "ttl", "uris"}`. Parameters may stand in the query
-//! or in a form body; Janus sends both, and the key as `api` and `key`.
+//! or in a form body; Janus sends both, and the key as `api` and `key`. It also
+//! dies of an IPv6 literal among the URIs (1.1.2, in Debian 12), so whoever shows
+//! an `api` gets none.
 
 use std::sync::Arc;
 
@@ -21,7 +23,7 @@ struct Answer<'a> {
     username: String,
     password: String,
     ttl: u64,
-    uris: &'a [String],
+    uris: Vec<&'a str>,
 }
 
 pub(in crate::admin) async fn turn(
@@ -36,11 +38,13 @@ pub(in crate::admin) async fn turn(
         if parameters.text("service") != Some("turn") {
             return Err(refused(StatusCode::BAD_REQUEST, "service must be \"turn\""));
         }
-        grant(&shared, key, &parameters.wish()?)
+        let granted = grant(&shared, key, &parameters.wish()?)?;
+        Ok((granted, parameters.text("api").is_some()))
     };
     match granted.await {
-        Ok(Granted { username, password, ttl, .. }) => {
-            Json(Answer { username, password, ttl, uris: &shared.uris }).into_response()
+        Ok((Granted { username, password, ttl, .. }, is_janus)) => {
+            let uris = shared.uris.iter().map(String::as_str).filter(|uri| !is_janus || !uri.contains('['));
+            Json(Answer { username, password, ttl, uris: uris.collect() }).into_response()
         }
         Err(Refused(refusal)) => *refusal,
     }
