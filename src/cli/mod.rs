@@ -10,6 +10,8 @@
 mod banner;
 #[cfg(feature = "client")]
 mod bench;
+#[cfg(feature = "client")]
+mod check;
 mod config;
 mod healthcheck;
 mod kick;
@@ -63,6 +65,8 @@ enum Command {
     Serve(serve::Args),
     #[cfg(feature = "client")]
     Pair(pair::Args),
+    #[cfg(feature = "client")]
+    Check(check::Args),
     #[cfg(feature = "client")]
     Bench(Box<bench::Args>),
     /// Check a configuration, show the one in effect, or take over coturn's.
@@ -124,6 +128,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Serve(args)) => serve::run(&args),
         #[cfg(feature = "client")]
         Some(Command::Pair(args)) => pair::run(&args),
+        #[cfg(feature = "client")]
+        Some(Command::Check(args)) => check::run(&args),
         #[cfg(feature = "client")]
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Config(args)) => config::run(&args),

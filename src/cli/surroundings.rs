@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::Failure;
 use crate::admin::runtime_file::{self, Runtime};
+use crate::client::transport::Transport;
 use crate::client::url::ServerUrl;
 use crate::client::{Credentials, http};
 use crate::config::{Flag, Sources, load};
@@ -32,6 +33,8 @@ pub(super) struct Surroundings {
     pub(super) admin: Option<String>,
     /// Its token.
     pub(super) token: Option<String>,
+    /// The name in its certificate.
+    pub(super) tls_name: Option<String>,
     /// Its process; none of one started for this run, which is this process.
     pub(super) pid: Option<u32>,
 }
@@ -61,6 +64,7 @@ impl Surroundings {
                 .filter_map(|l| url(&l.transport, l.address.parse().ok()?))
                 .collect(),
             credentials: None,
+            tls_name: runtime.urls.iter().find_map(|url| named_host(url)),
             admin: runtime.admin,
             token,
             pid: Some(runtime.pid),
@@ -84,6 +88,15 @@ impl Surroundings {
         Some(Credentials { username: answer.username, password: answer.password })
     }
 
+    /// Whether the running server listens there.
+    pub(super) fn listens_at(&self, url: &ServerUrl) -> bool {
+        let transport = |url: &ServerUrl| url.transport.unwrap_or(Transport::Udp);
+        let is_it = |own: &ServerUrl| {
+            own.host == url.host && own.port == url.port && transport(own) == transport(url)
+        };
+        self.servers.iter().any(is_it)
+    }
+
     fn of_own(own: &Running) -> Self {
         let listeners = own.listeners().iter();
         let credentials = match own.access().clone() {
@@ -96,10 +109,17 @@ impl Surroundings {
             servers: listeners.filter_map(|(transport, address)| url(transport.name(), *address)).collect(),
             credentials,
             admin: own.admin().map(str::to_owned),
+            tls_name: None,
             token: Some(own.token().to_owned()),
             pid: None,
         }
     }
+}
+
+/// The name in a `turns:` URL.
+fn named_host(url: &str) -> Option<String> {
+    let url: ServerUrl = url.starts_with("turns:").then(|| url.parse().ok()).flatten()?;
+    url.host.parse::<IpAddr>().is_err().then_some(url.host)
 }
 
 /// How this machine reaches a listener: over loopback where it listens on every

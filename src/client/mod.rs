@@ -3,6 +3,7 @@
 //!
 //! - Two real peers, end to end, and the report about them: [`pair`].
 //! - How much a server carries: [`mod@bench`].
+//! - Whether one is reachable and right, step by step: [`check`].
 //! - One plain Allocate, to learn the cause that webrtc-rs hides: [`probe`].
 //! - What carries webrtc-rs's TURN over UDP/IPv4 to a server that is reached
 //!   over TCP, TLS, DTLS or IPv6: [`adapter`].
@@ -22,6 +23,8 @@
 pub mod adapter;
 #[cfg(feature = "client")]
 pub mod bench;
+#[cfg(feature = "client")]
+pub mod check;
 #[cfg(feature = "client")]
 pub mod dtls;
 #[cfg(feature = "client")]

@@ -77,6 +77,9 @@ impl FromStr for Transport {
     }
 }
 
+/// What a TURN client says over TLS that it wants to speak (RFC 7443 §3).
+pub const ALPN: &[u8] = b"stun.turn";
+
 /// A TURN server's listener, resolved.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
@@ -108,17 +111,7 @@ impl Tls {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| format!("{host} is no name that a certificate can be for"))?;
         let believed = authorities(ca)?;
-        let mut roots = RootCertStore::empty();
-        for certificate in &believed {
-            if let (Err(error), Some(path)) = (roots.add(certificate.clone()), ca) {
-                return Err(format!("cannot use {}: {error}", path.display()));
-            }
-        }
-        if roots.is_empty() {
-            return Err("there is no certificate authority to believe: give one with --ca \
-                        (or install the package ca-certificates)"
-                .to_owned());
-        }
+        let roots = roots(&believed, ca)?;
         let datagrams = dtls::Context::new(name.clone(), &believed)?;
         // Explicitly: a process's default depends on the features of every crate.
         let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -126,8 +119,7 @@ impl Tls {
             .map_err(|error| error.to_string())?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        // RFC 7443 §3.
-        config.alpn_protocols = vec![b"stun.turn".to_vec()];
+        config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(Self { name, config: Arc::new(config), datagrams })
     }
 
@@ -145,8 +137,27 @@ impl Tls {
     }
 }
 
+/// What rustls takes of these; of those in the file `ca`, all of them.
+pub(super) fn roots(
+    believed: &[CertificateDer<'static>],
+    ca: Option<&Path>,
+) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in believed {
+        if let (Err(error), Some(path)) = (roots.add(certificate.clone()), ca) {
+            return Err(format!("cannot use {}: {error}", path.display()));
+        }
+    }
+    if roots.is_empty() {
+        return Err("there is no certificate authority to believe: give one with --ca \
+                    (or install the package ca-certificates)"
+            .to_owned());
+    }
+    Ok(roots)
+}
+
 /// Those in this PEM file, else the system's.
-fn authorities(ca: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(super) fn authorities(ca: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, String> {
     let Some(path) = ca else { return Ok(rustls_native_certs::load_native_certs().certs) };
     let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
     certificates.map_err(|error| format!("cannot use {}: {error}", path.display()))

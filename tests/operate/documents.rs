@@ -27,6 +27,7 @@ const NOT_RUN: &[(&str, &str)] = &[
         "FLOE_SECRET=$(openssl rand -hex 32) docker compose",
         "no container engine; see tests/operate/container.rs",
     ),
+    ("floe check", "tests/check runs it against servers of every kind"),
     ("floe bench", "a measurement takes minutes; tests/bench runs each kind for a moment"),
 ];
 

@@ -36,11 +36,16 @@ pub type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 impl Authority {
     pub fn new() -> Self {
+        Self::named("tests")
+    }
+
+    /// One that goes by this name.
+    pub fn named(name: &str) -> Self {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         // Not what it issues is called: that would be its own issuer.
-        params.distinguished_name.push(DnType::CommonName, "tests");
+        params.distinguished_name.push(DnType::CommonName, name);
         let certificate = params.self_signed(&key).expect("a certificate");
         let directory = new_directory();
         std::fs::write(directory.join("ca.pem"), certificate.pem()).expect("written");

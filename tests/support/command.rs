@@ -14,7 +14,11 @@ pub fn bound_command(program: impl AsRef<OsStr>) -> Command {
 
 /// floe itself, which reads its own FLOE_* variables and must not see ours.
 pub fn floe() -> Command {
-    let mut command = bound_command(env!("CARGO_BIN_EXE_floe"));
+    strip(bound_command(env!("CARGO_BIN_EXE_floe")))
+}
+
+/// The same for a command that was made in another way.
+pub fn strip(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("FLOE_") {
             command.env_remove(name);
@@ -27,4 +31,10 @@ pub fn floe() -> Command {
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// libfaketime where Debian has it: /usr/lib/…/faketime.
+pub fn faketime() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
+    folders.map(|folder| folder.join("faketime/libfaketime.so.1")).find(|file| file.is_file())
 }

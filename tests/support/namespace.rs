@@ -39,6 +39,11 @@ impl Namespace {
         None
     }
 
+    /// The process that holds it.
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
     /// A command that will run in it.
     pub fn command(&self, program: &str) -> Command {
         let mut command = bound_command("nsenter");

@@ -5,14 +5,14 @@ use std::fs::{self, DirBuilder};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::command::floe;
-use super::{Config, PATIENCE, http};
+use super::command::{floe, strip};
+use super::{Config, Namespace, PATIENCE, http};
 
 /// A running server; killed when dropped.
 #[derive(Debug)]
@@ -47,18 +47,28 @@ impl Server {
     /// The same with these variables in its environment.
     pub fn start_in(environment: &[(&str, &OsStr)], change: impl FnOnce(&mut Config)) -> Self {
         let directory = new_directory();
-        let mut child = serve(&directory, environment, change);
+        let mut child = serve(floe(), &directory, environment, change);
         let runtime = wait_for_runtime(&mut child, &directory);
         let server = Self { child, directory, runtime };
         server.wait_until("it is ready", || server.get("/readyz").0 == 200);
         server
     }
 
+    /// The same in a network of its own, where its admin address is out of reach.
+    pub fn start_within(namespace: &Namespace, change: impl FnOnce(&mut Config)) -> Self {
+        let directory = new_directory();
+        let command = strip(namespace.command(env!("CARGO_BIN_EXE_floe")));
+        let mut child = serve(command, &directory, &[], change);
+        // Written when all else stands.
+        let runtime = wait_for_runtime(&mut child, &directory);
+        Self { child, directory, runtime }
+    }
+
     /// Starts a server that won't have its configuration: its exit status and
     /// what it said.
     pub fn refused(change: impl FnOnce(&mut Config)) -> (Option<i32>, String) {
         let directory = new_directory();
-        let mut child = serve(&directory, &[], change);
+        let mut child = serve(floe(), &directory, &[], change);
         let status = wait(&mut child).expect("a server that should not have started");
         let log = read_log(&directory);
         let _ = fs::remove_dir_all(&directory);
@@ -207,15 +217,19 @@ impl Drop for Server {
 }
 
 /// Executes `floe serve` with a configuration of its own.
-fn serve(directory: &Path, environment: &[(&str, &OsStr)], change: impl FnOnce(&mut Config)) -> Child {
+fn serve(
+    mut floe: Command,
+    directory: &Path,
+    environment: &[(&str, &OsStr)],
+    change: impl FnOnce(&mut Config),
+) -> Child {
     let mut config = Config::new(directory.to_str().expect("UTF-8"));
     change(&mut config);
     let file = directory.join("floe.toml");
     fs::write(&file, config.to_toml()).expect("the configuration is written");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("for nobody else to read");
     let log = fs::File::create(directory.join("log")).expect("a log file");
-    floe()
-        .envs(environment.iter().copied())
+    floe.envs(environment.iter().copied())
         .args(["serve", "--config"])
         .arg(&file)
         .stdin(Stdio::null())

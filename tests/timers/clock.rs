@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::support::command::faketime;
 use crate::support::{Config, Server, server::new_directory, skip};
 
 /// How time goes by.
@@ -32,7 +33,7 @@ impl Timed {
         if time == Time::Real {
             return Some(Self { server: Server::start(change), hand: None, start: Instant::now() });
         }
-        let Some(library) = library() else {
+        let Some(library) = faketime() else {
             skip("faketime", "not installed (Debian: apt-get install faketime)");
             return None;
         };
@@ -82,10 +83,4 @@ fn move_hand(hand: &Path, seconds: i64) {
     let next = hand.with_extension("next");
     fs::write(&next, format!("{seconds:+}\n")).expect("written");
     fs::rename(next, hand).expect("renamed");
-}
-
-/// Where Debian has it: /usr/lib/…/faketime.
-fn library() -> Option<PathBuf> {
-    let folders = fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
-    folders.map(|folder| folder.join("faketime/libfaketime.so.1")).find(|file| file.is_file())
 }

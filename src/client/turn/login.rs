@@ -55,10 +55,27 @@ enum Name {
 /// Begins the nonces of servers that follow RFC 8489 (§9.2).
 const NONCE_COOKIE: &[u8] = b"obMatJos2";
 
-/// The first byte of a nonce's security features (RFC 8489 §18.1); 0 in others.
-fn features(nonce: &[u8]) -> u8 {
-    let encoded = nonce.strip_prefix(NONCE_COOKIE).and_then(|rest| rest.get(..4));
-    encoded.and_then(|text| BASE64.decode(text).ok()).map_or(0, |bytes| bytes[0])
+/// What a nonce says of its server (RFC 8489 §18.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SecurityFeatures {
+    /// It offers PASSWORD-ALGORITHMS.
+    pub password_algorithms: bool,
+    /// It wants USERHASH.
+    pub username_anonymity: bool,
+}
+
+/// `None`: the nonce of a server that does not follow RFC 8489.
+pub fn security_features(nonce: &[u8]) -> Option<SecurityFeatures> {
+    let encoded = nonce.strip_prefix(NONCE_COOKIE)?.get(..4)?;
+    let first = *BASE64.decode(encoded).ok()?.first()?;
+    Some(SecurityFeatures {
+        password_algorithms: first & PASSWORD_ALGORITHMS != 0,
+        username_anonymity: first & USERNAME_ANONYMITY != 0,
+    })
+}
+
+fn features(nonce: &[u8]) -> SecurityFeatures {
+    security_features(nonce).unwrap_or_default()
 }
 
 const PASSWORD_ALGORITHMS: u8 = 0x80;
@@ -67,7 +84,7 @@ const USERNAME_ANONYMITY: u8 = 0x40;
 /// Whether the nonce promises PASSWORD-ALGORITHMS that are not there.
 pub(super) fn is_bid_down(message: &Message<'_>) -> bool {
     let nonce = message.get(AttributeType::NONCE).unwrap_or_default();
-    features(nonce) & PASSWORD_ALGORITHMS != 0 && !message.has(AttributeType::PASSWORD_ALGORITHMS)
+    features(nonce).password_algorithms && !message.has(AttributeType::PASSWORD_ALGORITHMS)
 }
 
 impl Login {
@@ -91,7 +108,7 @@ impl Login {
             _ => None,
         };
         let Credentials { username, password } = credentials;
-        let name = if features(nonce) & USERNAME_ANONYMITY != 0 && scheme == Scheme::AsOffered {
+        let name = if features(nonce).username_anonymity && scheme == Scheme::AsOffered {
             Name::Hash(userhash(username, realm))
         } else {
             Name::Plain(username.clone())

@@ -25,7 +25,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-pub use login::{Scheme, Unanswerable};
+pub use login::{Scheme, SecurityFeatures, Unanswerable, security_features};
 pub use request::Request;
 pub use response::{Failure, Response};
 pub use transaction::Timing;

@@ -109,6 +109,11 @@ impl Session {
         &self.client
     }
 
+    /// Its connection.
+    pub const fn conn(&self) -> &SharedConn {
+        &self.conn
+    }
+
     /// Closes the connection; an allocation lives on unless it was deleted.
     pub async fn close(self) {
         let _ = self.conn.close().await;
