@@ -18,11 +18,31 @@ const SWEEP: Duration = Duration::from_millis(5_250);
 pub(crate) const PERMISSION: Duration = Duration::from_secs(300);
 pub(crate) const CHANNEL: Duration = Duration::from_secs(600);
 pub(crate) const HOLD: Duration = Duration::from_secs(30);
+/// How long a used ticket is known (RFC 8016 §3.2.2).
+const USED: Duration = Duration::from_secs(30);
+const FOR_EVER: Instant = Instant::from_micros(u64::MAX);
+
+/// A 5-tuple, by its number.
+pub(crate) type Seat = usize;
+
+/// What an allocation has that may move (RFC 8016).
+#[derive(Clone, Debug)]
+pub(crate) struct Mobility {
+    /// The good ticket, and the one that made the last move.
+    pub(crate) ticket: Vec<u8>,
+    pub(crate) used: Option<(Vec<u8>, Instant)>,
+    /// Where data is awaited from, besides where the client is.
+    pub(crate) next: Option<Seat>,
+    pub(crate) unconfirmed: bool,
+}
 
 /// One allocation. What has expired stays in here until the engine must have
 /// let go of it as well.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Allocation {
+    /// Where its client is; nowhere when the connection is gone.
+    pub(crate) seat: Option<Seat>,
+    pub(crate) mobility: Option<Mobility>,
     /// IPv4, then IPv6.
     pub(crate) relays: [Option<(SocketAddr, Instant)>; 2],
     pub(crate) permissions: BTreeMap<IpAddr, Instant>,
@@ -32,6 +52,56 @@ pub(crate) struct Allocation {
 impl Allocation {
     pub(crate) fn expires(&self) -> Instant {
         self.relays.iter().flatten().map(|relay| relay.1).max().unwrap_or_default()
+    }
+
+    /// Whether its client may come from there.
+    pub(crate) fn is_at(&self, seat: Seat) -> bool {
+        self.seat == Some(seat) || self.next() == Some(seat)
+    }
+
+    fn next(&self) -> Option<Seat> {
+        self.mobility.as_ref().and_then(|mobility| mobility.next)
+    }
+
+    /// Where its client was last seen.
+    pub(crate) fn newest(&self) -> Option<Seat> {
+        self.next().or(self.seat)
+    }
+
+    /// RFC 8016 §3.2.2: data from the newer 5-tuple leaves the old one behind.
+    pub(crate) fn heard_from(&mut self, seat: Seat) {
+        let newest = self.newest();
+        let Some(mobility) = &mut self.mobility else { return };
+        if mobility.unconfirmed && newest == Some(seat) {
+            (mobility.unconfirmed, mobility.used) = (false, None);
+            self.seat = mobility.next.take().or(self.seat);
+        }
+    }
+
+    /// A connection has ended. True when the allocation ends with it.
+    fn cut_off(&mut self, seat: Seat) -> bool {
+        let Some(mobility) = &mut self.mobility else { return true };
+        if mobility.next == Some(seat) {
+            // It may have been heard of the next ticket, or not.
+            (mobility.next, mobility.unconfirmed) = (None, false);
+            if let Some((_, until)) = &mut mobility.used {
+                *until = FOR_EVER;
+            }
+        } else {
+            self.seat = mobility.next.take();
+        }
+        false
+    }
+
+    /// The client has come with a ticket, and has the next one.
+    pub(crate) fn arrive(&mut self, now: Instant, seat: Seat, with: &[u8], ticket: Vec<u8>) {
+        let Some(mobility) = &mut self.mobility else { return };
+        mobility.used = Some((with.to_vec(), now + USED));
+        (mobility.ticket, mobility.unconfirmed) = (ticket, true);
+        match self.seat {
+            None => self.seat = Some(seat),
+            Some(_) => mobility.next = Some(seat),
+        }
     }
 
     pub(crate) fn relay(&self, family: Family, now: Instant) -> Option<SocketAddr> {
@@ -64,6 +134,7 @@ impl Allocation {
 #[derive(Clone, Debug)]
 pub(crate) struct Opening {
     pub(crate) id: (usize, AllocationId),
+    pub(crate) seat: Seat,
     pub(crate) wish: Wish,
     pub(crate) abandoned: bool,
 }
@@ -76,6 +147,7 @@ pub(crate) struct Wish {
     pub(crate) pair: bool,
     pub(crate) held: Option<Held>,
     pub(crate) lifetime: u32,
+    pub(crate) mobile: bool,
 }
 
 /// A port held for a RESERVATION-TOKEN.
@@ -97,12 +169,13 @@ pub(crate) enum State {
 /// One client and what it has.
 pub(crate) struct Actor {
     pub(crate) client: Client,
+    /// Where it speaks from.
+    pub(crate) seat: Seat,
     pub(crate) state: State,
-    /// The Allocate that its state comes from, and when its nonce was given.
-    pub(crate) allocate: (Vec<u8>, Instant),
+    /// The Allocate that its state comes from, when its nonce was given, and where.
+    pub(crate) allocate: (Vec<u8>, Instant, Seat),
     /// The last request of any kind.
     pub(crate) last: Vec<u8>,
-    pub(crate) nonce_at: Instant,
 }
 
 impl Actor {
@@ -119,6 +192,15 @@ impl Actor {
             _ => None,
         }
     }
+
+    /// Whether it has something elsewhere than where it speaks from.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        match &self.state {
+            State::Nothing => false,
+            State::Opening(opening) => opening.seat != self.seat,
+            State::Live(allocation) => !allocation.is_at(self.seat),
+        }
+    }
 }
 
 /// What is to become of a packet.
@@ -126,8 +208,8 @@ impl Actor {
 pub(crate) enum Expected {
     Dropped,
     ToPeer(SocketAddr, SocketAddr),
-    /// To this actor.
-    ToClient(usize, Heard),
+    /// To whom is there.
+    ToClient(Seat, Heard),
 }
 
 pub(crate) struct Model {
@@ -152,10 +234,82 @@ pub(crate) fn is_denied(ip: IpAddr) -> bool {
 }
 
 impl Model {
+    /// Whose allocation is at this 5-tuple.
+    pub(crate) fn holder(&self, seat: Seat, now: Instant) -> Option<usize> {
+        let is_there = |actor: &Actor| actor.live(now).is_some_and(|allocation| allocation.is_at(seat));
+        self.actors.iter().position(is_there)
+    }
+
+    /// Whose Allocate waits there.
+    pub(crate) fn opener(&self, seat: Seat) -> Option<usize> {
+        let waits = |actor: &Actor| matches!(&actor.state, State::Opening(opening) if opening.seat == seat);
+        self.actors.iter().position(waits)
+    }
+
+    /// Whose allocation somebody may touch from where he is.
+    fn owned(&self, who: usize, now: Instant) -> Result<usize, u16> {
+        let holder = self.holder(self.actors[who].seat, now).ok_or(437_u16)?;
+        let is_his = self.actors[holder].client.name == self.actors[who].client.name;
+        if is_his { Ok(holder) } else { Err(441) }
+    }
+
+    /// Data comes from there: whose it is.
+    pub(crate) fn heard_from(&mut self, seat: Seat, now: Instant) -> Option<usize> {
+        let holder = self.holder(seat, now)?;
+        self.actors[holder].live_mut(now)?.heard_from(seat);
+        Some(holder)
+    }
+
+    /// RFC 8016 §3.2.2: who comes with a ticket, to whose allocation, and whether
+    /// it moves.
+    pub(crate) fn ticket(
+        &self,
+        seat: Seat,
+        name: &str,
+        now: Instant,
+        ticket: &[u8],
+    ) -> Result<(usize, bool), u16> {
+        let known = |mobility: &Mobility| {
+            mobility.ticket == ticket || mobility.used.as_ref().is_some_and(|used| used.0 == ticket)
+        };
+        let is_of = |actor: &Actor| {
+            actor.live(now).and_then(|allocation| allocation.mobility.as_ref()).is_some_and(known)
+        };
+        let of = self.actors.iter().position(is_of).ok_or(437_u16)?;
+        if self.opener(seat).is_some() || self.holder(seat, now).is_some_and(|holder| holder != of) {
+            return Err(437);
+        }
+        if self.actors[of].client.name != name {
+            return Err(441);
+        }
+        let Some(allocation) = self.actors[of].live(now) else { return Err(437) };
+        let Some(mobility) = &allocation.mobility else { return Err(437) };
+        let used = mobility.used.as_ref().is_some_and(|(used, until)| used == ticket && now < *until);
+        match allocation.is_at(seat) {
+            true if used && allocation.newest() == Some(seat) => Ok((of, false)),
+            true => Err(400),
+            false if mobility.ticket == ticket || (used && mobility.next.is_none()) => Ok((of, true)),
+            false => Err(437),
+        }
+    }
+
     /// RFC 8656 §8.2. Returns the code of the answer, 0 for success.
     pub(crate) fn refresh(&mut self, who: usize, now: Instant, lifetime: u32, family: Option<Family>) -> u16 {
+        match self.owned(who, now) {
+            Ok(holder) => self.refresh_of(holder, now, lifetime, family),
+            Err(code) => code,
+        }
+    }
+
+    pub(crate) fn refresh_of(
+        &mut self,
+        holder: usize,
+        now: Instant,
+        lifetime: u32,
+        family: Option<Family>,
+    ) -> u16 {
         let longest = if self.draining { 600 } else { 3600 };
-        let actor = &mut self.actors[who];
+        let actor = &mut self.actors[holder];
         let Some(allocation) = actor.live_mut(now) else { return 437 };
         if family.is_some_and(|family| allocation.relay(family, now).is_none()) {
             return 443;
@@ -179,7 +333,14 @@ impl Model {
 
     /// RFC 8656 §10.2
     pub(crate) fn permit(&mut self, who: usize, now: Instant, peers: &[SocketAddr]) -> u16 {
-        let Some(allocation) = self.actors[who].live_mut(now) else { return 437 };
+        match self.owned(who, now) {
+            Ok(holder) => self.permit_of(holder, now, peers),
+            Err(code) => code,
+        }
+    }
+
+    pub(crate) fn permit_of(&mut self, holder: usize, now: Instant, peers: &[SocketAddr]) -> u16 {
+        let Some(allocation) = self.actors[holder].live_mut(now) else { return 437 };
         for peer in peers {
             if allocation.relay(Family::of(peer.ip()), now).is_none() {
                 return 443;
@@ -197,7 +358,14 @@ impl Model {
 
     /// RFC 8656 §12.2
     pub(crate) fn bind(&mut self, who: usize, now: Instant, number: u16, peer: SocketAddr) -> u16 {
-        let Some(allocation) = self.actors[who].live_mut(now) else { return 437 };
+        match self.owned(who, now) {
+            Ok(holder) => self.bind_of(holder, now, number, peer),
+            Err(code) => code,
+        }
+    }
+
+    pub(crate) fn bind_of(&mut self, holder: usize, now: Instant, number: u16, peer: SocketAddr) -> u16 {
+        let Some(allocation) = self.actors[holder].live_mut(now) else { return 437 };
         let taken = allocation.channel(number, now).is_some_and(|bound| bound != peer);
         let elsewhere = allocation.channel_to(peer, now).is_some_and(|bound| bound != number);
         if !(0x4000..=0x4FFF).contains(&number) || taken || elsewhere {
@@ -219,7 +387,8 @@ impl Model {
     }
 
     /// RFC 8656 §11.2
-    pub(crate) fn send(&self, who: usize, now: Instant, peer: SocketAddr, data: &[u8]) -> Expected {
+    pub(crate) fn send(&mut self, seat: Seat, now: Instant, peer: SocketAddr, data: &[u8]) -> Expected {
+        let Some(who) = self.heard_from(seat, now) else { return Expected::Dropped };
         match self.actors[who].live(now) {
             Some(allocation) if peer.port() != 0 && allocation.permits(peer.ip(), now) => {
                 self.up(allocation, now, peer, data)
@@ -229,7 +398,12 @@ impl Model {
     }
 
     /// RFC 8656 §12.6
-    pub(crate) fn channel_data(&self, who: usize, now: Instant, number: u16, data: &[u8]) -> Expected {
+    pub(crate) fn channel_data(&mut self, seat: Seat, now: Instant, number: u16, data: &[u8]) -> Expected {
+        // Table 3: below, it is no ChannelData.
+        if number < 0x4000 {
+            return Expected::Dropped;
+        }
+        let Some(who) = self.heard_from(seat, now) else { return Expected::Dropped };
         let Some(allocation) = self.actors[who].live(now) else { return Expected::Dropped };
         match allocation.channel(number, now) {
             Some(peer) => self.up(allocation, now, peer, data),
@@ -248,14 +422,14 @@ impl Model {
     /// RFC 8656 §11.3, §12.5: from a peer to a relayed address.
     pub(crate) fn down(&self, now: Instant, to: SocketAddr, peer: SocketAddr, data: &[u8]) -> Expected {
         let family = Family::of(to.ip());
-        for (who, actor) in self.actors.iter().enumerate() {
-            let Some(allocation) = actor.live(now) else { continue };
+        for allocation in self.actors.iter().filter_map(|actor| actor.live(now)) {
             if allocation.relay(family, now) == Some(to) && allocation.permits(peer.ip(), now) {
+                let Some(seat) = allocation.seat else { break };
                 let heard = match allocation.channel_to(peer, now) {
                     Some(number) => Heard::Channel(number, data.to_vec()),
                     None => Heard::Data(peer, data.to_vec()),
                 };
-                return Expected::ToClient(who, heard);
+                return Expected::ToClient(seat, heard);
             }
         }
         Expected::Dropped
@@ -281,15 +455,33 @@ impl Model {
         }
     }
 
-    pub(crate) fn gone(&mut self, who: usize) {
+    /// The connection of this 5-tuple has ended.
+    pub(crate) fn gone(&mut self, seat: Seat, now: Instant) {
+        let is_there = |actor: &Actor| match &actor.state {
+            State::Live(allocation) => allocation.is_at(seat),
+            _ => false,
+        };
+        // One that has had its time is there only if nobody else is.
+        let holder = self.opener(seat).or_else(|| self.holder(seat, now));
+        let Some(who) = holder.or_else(|| self.actors.iter().position(is_there)) else { return };
         match &mut self.actors[who].state {
             State::Opening(opening) => opening.abandoned = true,
-            state => *state = State::Nothing,
+            State::Live(allocation) => {
+                if allocation.cut_off(seat) {
+                    self.actors[who].state = State::Nothing;
+                }
+            }
+            State::Nothing => {}
         }
     }
 
     pub(crate) fn close_all(&mut self) {
-        (0..self.actors.len()).for_each(|who| self.gone(who));
+        for actor in &mut self.actors {
+            match &mut actor.state {
+                State::Opening(opening) => opening.abandoned = true,
+                state => *state = State::Nothing,
+            }
+        }
         self.held.clear();
     }
 

@@ -5,11 +5,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use floe::relay::{DropReason, Family, Instant, Outcome, PeerAddr};
+use floe::relay::{ClientPath, DropReason, Family, Instant, Outcome, PeerAddr};
 use floe::wire::{AttributeType, Class, Method};
 
 use super::client::{Access, Answer, Client, MODERN, Request};
-use super::model::{Actor, Expected, HOLD, Held, Model, Opening, State, Wish, user_of};
+use super::model::{Actor, Expected, HOLD, Held, Mobility, Model, Opening, Seat, State, Wish, user_of};
 use super::world::{ERIN, RELAY_V4, RELAY_V6, START, Sent, Setup, SplitMix, World, addr};
 
 /// How many allocations each user may have.
@@ -34,6 +34,31 @@ struct Stage {
     /// Access tokens are taken.
     tokens: bool,
     random: SplitMix,
+    places: Vec<Place>,
+    /// Tickets that were good once, and the last Refresh that has moved something.
+    old_tickets: Vec<Vec<u8>>,
+    last_move: Option<Move>,
+}
+
+/// A 5-tuple that anybody may speak from, and the engine that the kernel would
+/// bring its packets to.
+struct Place {
+    path: ClientPath,
+    shard: usize,
+    nonce: Vec<u8>,
+    nonce_at: Instant,
+}
+
+/// A Refresh that has moved an allocation.
+struct Move {
+    who: usize,
+    of: usize,
+    seat: Seat,
+    bytes: Vec<u8>,
+    nonce_at: Instant,
+    lifetime: u32,
+    /// What it was answered with.
+    ticket: Vec<u8>,
 }
 
 impl Stage {
@@ -64,23 +89,44 @@ impl Stage {
         // Good for longer than any story.
         let access = Access::numbered(0, "key 1", world.now.unix, u32::MAX);
         let with_token = Client::new("key 1", "192.0.2.5:4000").with(access);
-        let clients = clients.into_iter().chain(tokens.then_some(with_token));
-        let actor = |(n, client): (usize, Client)| {
-            let mut client = client.on_shard(n % usize::from(shards));
+        let clients: Vec<Client> = clients.into_iter().chain(tokens.then_some(with_token)).collect();
+        let nowhere = [
+            Client::new("", "192.0.2.10:5000"),
+            Client::new("", "192.0.2.10:5001"),
+            Client::new("", "192.0.2.11:5000").over_tcp(),
+            Client::new("", "192.0.2.11:5001").over_tcp(),
+            Client::new("", "[2001:db8:7::10]:5000"),
+        ];
+        let (now, shards) = (world.now.instant, usize::from(shards));
+        let mut place = |(n, client): (usize, Client)| {
+            let mut client = client.on_shard(n % shards);
             client.greet(&mut world);
-            let nonce_at = world.now.instant;
-            Actor {
-                client,
-                state: State::Nothing,
-                allocate: (Vec::new(), nonce_at),
-                last: Vec::new(),
-                nonce_at,
-            }
+            let Client { path, shard, nonce, .. } = client;
+            Place { path, shard, nonce, nonce_at: now }
         };
-        let actors: Vec<Actor> = clients.enumerate().map(actor).collect();
-        let woken = world.now.instant;
-        let model = Model { actors, held: Vec::new(), ports, compat, draining: false, woken };
-        Self { world, model, tokens, random: SplitMix(flags.into()) }
+        let places = clients.iter().cloned().chain(nowhere).enumerate().map(&mut place).collect();
+        let actor = |(seat, mut client): (Seat, Client)| {
+            // No two have the same transactions, wherever they are.
+            client.id.0[2] = seat as u8;
+            let allocate = (Vec::new(), now, seat);
+            Actor { client, seat, state: State::Nothing, allocate, last: Vec::new() }
+        };
+        let actors = clients.into_iter().enumerate().map(actor).collect();
+        let model = Model { actors, held: Vec::new(), ports, compat, draining: false, woken: now };
+        let random = SplitMix(flags.into());
+        let mut stage =
+            Self { world, model, tokens, random, places, old_tickets: Vec::new(), last_move: None };
+        (0..stage.model.actors.len()).for_each(|who| stage.sit(who, who));
+        stage
+    }
+
+    /// From now on this actor speaks from there.
+    fn sit(&mut self, who: usize, seat: Seat) {
+        let Place { path, shard, .. } = self.places[seat];
+        let actor = &mut self.model.actors[who];
+        actor.seat = seat;
+        (actor.client.path, actor.client.shard) = (path, shard);
+        actor.client.nonce = self.places[seat].nonce.clone();
     }
 
     fn now(&self) -> Instant {
@@ -89,7 +135,9 @@ impl Stage {
 
     fn step(&mut self, [kind, who, a, b, c, d]: [u8; 6]) {
         let who = usize::from(who) % self.model.actors.len();
-        match kind % 32 {
+        // A nonce is of a place, and may be newer than the one that was known.
+        self.sit(who, self.model.actors[who].seat);
+        match kind % 40 {
             0..=4 => self.allocate(who, [a, b, c, d]),
             5 | 6 => self.refresh(who, a, b),
             7..=9 => self.permit(who, [a, b, c], d),
@@ -106,6 +154,9 @@ impl Stage {
             31 if a < 8 => self.drain(),
             31 if a < 16 => self.close_all(),
             31 => self.world.hold_binds = b < 128,
+            32..=35 => self.come(who, [a, b, c]),
+            36 | 37 => self.sit(who, usize::from(a) % self.places.len()),
+            38 => self.come_again(),
             _ => self.impostor(who, a),
         }
     }
@@ -141,26 +192,37 @@ impl Stage {
     fn ask(&mut self, who: usize, request: &Request) -> Sent {
         let now = self.now();
         let actor = &mut self.model.actors[who];
+        let place = &mut self.places[actor.seat];
         actor.last = actor.client.sign(request);
         let sent = actor.client.raw(&mut self.world, &actor.last);
-        let old = now.since(actor.nonce_at) >= Duration::from_secs(3600);
+        let old = now.since(place.nonce_at) >= Duration::from_secs(3600);
         if !old || code(&sent) == Some(401) {
-            assert_ne!(code(&sent), Some(438), "a nonce of {:?}", now.since(actor.nonce_at));
+            assert_ne!(code(&sent), Some(438), "a nonce of {:?}", now.since(place.nonce_at));
             return sent;
         }
-        assert_eq!(code(&sent), Some(438), "a nonce of {:?}", now.since(actor.nonce_at));
+        assert_eq!(code(&sent), Some(438), "a nonce of {:?}", now.since(place.nonce_at));
         let Sent::Reply(_, bytes) = sent else { unreachable!() };
-        actor.client.nonce = Answer { bytes }.get(AttributeType::NONCE).unwrap();
-        actor.nonce_at = now;
+        place.nonce = Answer { bytes }.get(AttributeType::NONCE).unwrap();
+        place.nonce_at = now;
+        actor.client.nonce = place.nonce.clone();
         actor.last = actor.client.sign(request);
         actor.client.raw(&mut self.world, &actor.last)
     }
 
     fn allocate(&mut self, who: usize, [kind, lifetime, choice, outcomes]: [u8; 4]) {
         let now = self.now();
+        // One allocation each is enough for the model.
+        if self.model.actors[who].is_elsewhere() {
+            return;
+        }
         let lifetime = u32::from(lifetime) * 20;
         let mut request = Request::allocate().lifetime(lifetime);
-        let mut wish = Wish { families: vec![Family::V4], even: false, pair: false, held: None, lifetime };
+        let mobile = kind & 8 != 0;
+        if mobile {
+            request = request.ticket(&[]);
+        }
+        let families = vec![Family::V4];
+        let mut wish = Wish { families, even: false, pair: false, held: None, lifetime, mobile };
         let mut malformed = false;
         match kind % 8 {
             0 | 1 => {}
@@ -214,9 +276,11 @@ impl Stage {
         if expired && actor.client.name == ERIN {
             return refused(401);
         }
-        if actor.live(now).is_some() || matches!(actor.state, State::Opening(_)) {
+        let seat = actor.seat;
+        if self.model.holder(seat, now).is_some() || self.model.opener(seat).is_some() {
             return refused(437);
         }
+        let actor = &mut self.model.actors[who];
         // Had it expired, this Allocate has swept it out.
         actor.state = State::Nothing;
         let [surely, at_most] = {
@@ -251,12 +315,12 @@ impl Stage {
             wish.families = vec![Family::of(held.address.ip())];
         }
         let actor = &mut self.model.actors[who];
-        actor.allocate = (actor.last.clone(), actor.nonce_at);
+        actor.allocate = (actor.last.clone(), self.places[seat].nonce_at, seat);
         match sent {
             Sent::Nothing => {
                 let waiting = self.world.waiting.last().expect("it waits for something");
                 let id = (waiting.shard, waiting.relay.allocation);
-                self.model.actors[who].state = State::Opening(Opening { id, wish, abandoned: false });
+                self.model.actors[who].state = State::Opening(Opening { id, seat, wish, abandoned: false });
             }
             _ => {
                 if code(&sent) == Some(508) {
@@ -264,13 +328,13 @@ impl Stage {
                     assert!(mishap || !free || had_token, "508 with ports free: {wish:?}");
                     self.model.actors[who].allocate = before;
                 }
-                self.opened(who, &wish, sent);
+                self.opened(who, seat, &wish, sent);
             }
         }
     }
 
     /// An Allocate is over; with a success, everything it says has to be true.
-    fn opened(&mut self, who: usize, wish: &Wish, sent: Sent) {
+    fn opened(&mut self, who: usize, seat: Seat, wish: &Wish, sent: Sent) {
         let now = self.now();
         let Sent::Reply(_, bytes) = sent else { panic!("no answer but {sent:?}") };
         let answer = Answer { bytes };
@@ -283,7 +347,12 @@ impl Stage {
         let lifetime = wish.lifetime.clamp(600, longest);
         assert_eq!(answer.lifetime(), lifetime);
         let expires = now + Duration::from_secs(lifetime.into());
-        let mut allocation = super::model::Allocation::default();
+        let mut allocation = super::model::Allocation { seat: Some(seat), ..Default::default() };
+        assert_eq!(answer.has(AttributeType::MOBILITY_TICKET), wish.mobile);
+        if wish.mobile {
+            let ticket = self.new_ticket(&answer);
+            allocation.mobility = Some(Mobility { ticket, used: None, next: None, unconfirmed: false });
+        }
         for relayed in answer.relayed() {
             let family = Family::of(relayed.ip());
             assert!(wish.families.contains(&family) && relayed.ip() == own(family));
@@ -292,7 +361,8 @@ impl Stage {
             assert!(wish.held.as_ref().is_none_or(|held| held.address == relayed));
             assert!(allocation.relays[family.index()].replace((relayed, expires)).is_none());
             let others = self.model.actors.iter().filter_map(|actor| actor.live(now));
-            assert!(others.flat_map(|other| other.relays).flatten().all(|(other, _)| other != relayed));
+            let taken: Vec<_> = others.filter_map(|other| other.relay(family, now)).collect();
+            assert!(!taken.contains(&relayed), "{relayed} is one of {taken:?}");
             assert!(self.model.held.iter().all(|held| held.address != relayed || held.expires <= now));
         }
         let missing = wish.families.len() - answer.relayed().len();
@@ -334,6 +404,111 @@ impl Stage {
         code_is(&sent, expected);
     }
 
+    /// A ticket that no answer has had before.
+    fn new_ticket(&mut self, answer: &Answer) -> Vec<u8> {
+        let ticket = answer.ticket();
+        assert!(!self.old_tickets.contains(&ticket));
+        self.old_tickets.push(ticket.clone());
+        ticket
+    }
+
+    /// Somebody comes to a place with a ticket: mostly his own and good, else one
+    /// that is used, somebody else's, old or none at all.
+    fn come(&mut self, who: usize, [seat, choice, lifetime]: [u8; 3]) {
+        let now = self.now();
+        self.sit(who, usize::from(seat) % self.places.len());
+        let of = if choice % 8 == 6 { usize::from(choice / 8) } else { who } % self.model.actors.len();
+        let mobility = self.model.actors[of].live(now).and_then(|allocation| allocation.mobility.as_ref());
+        let good = mobility.map(|mobility| mobility.ticket.clone());
+        let used = mobility.and_then(|mobility| mobility.used.as_ref()).map(|used| used.0.clone());
+        let old = self.old_tickets.get(usize::from(choice / 8) % self.old_tickets.len().max(1)).cloned();
+        let ticket = match choice % 8 {
+            0..=3 | 6 => good,
+            4 => used.or(good),
+            5 => old,
+            _ => good.map(|mut ticket| {
+                let at = usize::from(choice / 8) % ticket.len();
+                ticket[at] ^= 1 << (lifetime % 8);
+                ticket
+            }),
+        };
+        let Some(ticket) = ticket else { return };
+        let mut request = Request::refresh().ticket(&ticket);
+        let seconds = match lifetime % 16 {
+            0 => 0,
+            n => u32::from(n) * 100,
+        };
+        if lifetime % 16 != 1 {
+            request = request.lifetime(seconds);
+        }
+        let seconds = if lifetime % 16 == 1 { 600 } else { seconds };
+        let family = match lifetime / 16 {
+            n @ (1 | 2) => {
+                request = request.family(n);
+                Some(Family::BOTH[usize::from(n) - 1])
+            }
+            _ => None,
+        };
+        let sent = self.ask(who, &request);
+        if choice % 8 == 7 {
+            return code_is(&sent, 400);
+        }
+        let Actor { seat, client, .. } = &self.model.actors[who];
+        let (of, is_new) = match self.model.ticket(*seat, &client.name, now, &ticket) {
+            Ok(arrival) => arrival,
+            Err(refused) => return code_is(&sent, refused),
+        };
+        let expected = self.model.refresh_of(of, now, seconds, family);
+        code_is(&sent, expected);
+        let Sent::Reply(_, bytes) = sent else { unreachable!() };
+        let answer = Answer { bytes };
+        let seat = self.model.actors[who].seat;
+        if expected != 0 || self.model.actors[of].live(now).is_none() {
+            assert!(!answer.has(AttributeType::MOBILITY_TICKET));
+        } else if is_new {
+            let next = self.new_ticket(&answer);
+            let bytes = self.model.actors[who].last.clone();
+            let nonce_at = self.places[seat].nonce_at;
+            let ticket_of_move = next.clone();
+            let allocation = self.model.actors[of].live_mut(now).expect("it has just moved");
+            allocation.arrive(now, seat, &ticket, next);
+            let family_alone = family.is_some();
+            self.last_move = (!family_alone && seconds != 0).then_some(Move {
+                who,
+                of,
+                seat,
+                bytes,
+                nonce_at,
+                lifetime: seconds,
+                ticket: ticket_of_move,
+            });
+        } else {
+            let mobility = self.model.actors[of].live(now).and_then(|a| a.mobility.as_ref());
+            assert_eq!(Some(answer.ticket()), mobility.map(|mobility| mobility.ticket.clone()));
+        }
+    }
+
+    /// The network repeats the last Refresh that has moved something.
+    fn come_again(&mut self) {
+        let now = self.now();
+        let Some(Move { who, of, seat, nonce_at, lifetime, .. }) = self.last_move else { return };
+        let Some(Move { bytes, ticket, .. }) = &self.last_move else { return };
+        let allocation = self.model.actors[of].live(now);
+        let mobility = allocation.and_then(|allocation| allocation.mobility.as_ref());
+        // Only while that move is the last, and the nonce has its time.
+        let is_last = mobility.is_some_and(|mobility| mobility.ticket == *ticket)
+            && allocation.is_some_and(|allocation| allocation.newest() == Some(seat));
+        if !is_last || now.since(nonce_at) >= Duration::from_secs(3600) {
+            return;
+        }
+        let (bytes, ticket) = (bytes.clone(), ticket.clone());
+        self.sit(who, seat);
+        let sent = self.model.actors[who].client.raw(&mut self.world, &bytes);
+        code_is(&sent, self.model.refresh_of(of, now, lifetime, None));
+        let Sent::Reply(_, bytes) = sent else { unreachable!() };
+        assert_eq!(Answer { bytes }.ticket(), ticket);
+    }
+
     fn permit(&mut self, who: usize, peers: [u8; 3], count: u8) {
         let peers: Vec<_> =
             peers.iter().map(|byte| self.address(*byte)).take(usize::from(count % 4)).collect();
@@ -349,10 +524,10 @@ impl Stage {
         code_is(&sent, self.without_token(who, expected));
     }
 
-    /// Who has no allocation and shows no token is nobody.
+    /// Who has no allocation there and shows no token is nobody.
     fn without_token(&self, who: usize, code: u16) -> u16 {
         let by_token = self.model.actors[who].client.access.is_some();
-        if by_token && code == 437 { 401 } else { code }
+        if by_token && matches!(code, 437 | 441) { 401 } else { code }
     }
 
     fn send(&mut self, who: usize, peer: u8, port: u8, size: u8) {
@@ -362,14 +537,15 @@ impl Stage {
         }
         let data = vec![port; size.into()];
         let sent = self.model.actors[who].client.send(&mut self.world, peer, &data);
-        let expected = self.model.send(who, self.now(), peer, &data);
+        let expected = self.model.send(self.model.actors[who].seat, self.now(), peer, &data);
         self.compare(&sent, &expected, &data);
     }
 
     fn channel_data(&mut self, who: usize, number: u8, size: u8) {
         let data = vec![number; size.into()];
         let sent = self.model.actors[who].client.channel_data(&mut self.world, channel(number), &data);
-        let expected = self.model.channel_data(who, self.now(), channel(number), &data);
+        let expected =
+            self.model.channel_data(self.model.actors[who].seat, self.now(), channel(number), &data);
         self.compare(&sent, &expected, &data);
     }
 
@@ -400,8 +576,10 @@ impl Stage {
             Expected::ToPeer(relayed, peer) => {
                 assert_eq!(*sent, Sent::ToPeer(*relayed, *peer, data.to_vec()))
             }
-            Expected::ToClient(who, heard) => {
-                assert_eq!(sent.heard_by(&self.model.actors[*who].client), *heard);
+            Expected::ToClient(seat, heard) => {
+                let mut there = self.model.actors[0].client.clone();
+                there.path = self.places[*seat].path;
+                assert_eq!(sent.heard_by(&there), *heard);
             }
         }
     }
@@ -447,7 +625,7 @@ impl Stage {
             Sent::Nothing => assert!(goes_on, "an Allocate is answered at last"),
             sent => {
                 assert!(!opening.abandoned && !goes_on);
-                self.opened(who, &opening.wish, sent);
+                self.opened(who, opening.seat, &opening.wish, sent);
             }
         }
     }
@@ -456,10 +634,10 @@ impl Stage {
     fn again(&mut self, who: usize) {
         let now = self.now();
         let actor = &self.model.actors[who];
-        let (allocate, nonce_at) = &actor.allocate;
+        let (allocate, nonce_at, seat) = &actor.allocate;
         let old = now.since(*nonce_at) >= Duration::from_secs(3600);
         let expired = actor.client.name == ERIN && self.world.now.unix.secs() >= START.secs() + 3600;
-        if allocate.is_empty() || old || expired {
+        if allocate.is_empty() || old || expired || actor.is_elsewhere() || *seat != actor.seat {
             return;
         }
         let relays = |allocation: &super::model::Allocation| {
@@ -511,7 +689,9 @@ impl Stage {
         let now = self.now();
         let actor = &self.model.actors[who];
         let mut impostor = actor.client.clone();
-        let name = if impostor.name == "bob" { "alice" } else { "bob" };
+        let holder = self.model.holder(actor.seat, now);
+        let of = holder.map_or("", |holder| self.model.actors[holder].client.name.as_str());
+        let name = if of == "bob" { "alice" } else { "bob" };
         (impostor.name, impostor.password) = (name.into(), super::world::password(name));
         impostor.access = None;
         let by_token = what >= 192;
@@ -527,7 +707,7 @@ impl Stage {
         };
         let bytes = impostor.sign(&request);
         let sent = impostor.raw(&mut self.world, &bytes);
-        let expected = match actor.live(now) {
+        let expected = match holder {
             // Only a Refresh shows his token.
             _ if by_token && (!self.tokens || !what.is_multiple_of(3)) => 401,
             Some(_) => 441,
@@ -538,10 +718,14 @@ impl Stage {
         self.model.actors[who].client.id = impostor.id;
     }
 
+    /// Where somebody speaks from there is a connection that ends.
     fn gone(&mut self, who: usize) {
-        let Client { shard, path, .. } = self.model.actors[who].client;
-        self.world.gone(shard, path);
-        self.model.gone(who);
+        let seat = self.model.actors[who].seat;
+        let Place { path, shard, .. } = self.places[seat];
+        if path.five_tuple.transport.is_stream() {
+            self.world.gone(shard, path);
+            self.model.gone(seat, self.now());
+        }
     }
 
     fn drain(&mut self) {

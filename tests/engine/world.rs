@@ -466,6 +466,13 @@ impl World {
         None
     }
 
+    /// Before another engine has its turn.
+    fn carry_out_all(&mut self, shard: usize) {
+        for effect in std::mem::take(&mut self.output.effects) {
+            assert_eq!(self.carry_out(shard, effect), None);
+        }
+    }
+
     /// One engine tells another whose a client is.
     fn tell(&mut self, shard: usize, path: ClientPath, owned: bool) {
         if let Some(ShardId(via)) = path.via {
@@ -509,9 +516,7 @@ impl World {
             }
             Route::ToOwner { shard: other, from } => {
                 self.crossings += 1;
-                for effect in std::mem::take(&mut self.output.effects) {
-                    assert_eq!(self.carry_out(shard, effect), None);
-                }
+                self.carry_out_all(shard);
                 let via = Some(ShardId(u8::try_from(shard).unwrap()));
                 let (from, other) = (ClientPath { via, ..from }, usize::from(other.0));
                 let route = self.engines[other].passed_datagram(self.now, from, packet, &mut self.output);
@@ -522,6 +527,7 @@ impl World {
                 self.settle(other, route, packet)
             }
             Route::Returned { shard: other, from } => {
+                self.carry_out_all(shard);
                 let by = ShardId(u8::try_from(shard).unwrap());
                 let (from, other) = (ClientPath { via: None, ..from }, usize::from(other.0));
                 let route =

@@ -72,6 +72,8 @@ enum Purpose {
     /// For these partners.
     Permit(Vec<SocketAddr>),
     Bind(u16, SocketAddr),
+    /// To go on from another address (RFC 8016).
+    Move,
     Delete,
 }
 
@@ -116,6 +118,8 @@ pub(crate) struct Caller {
     next_channel: u16,
     /// Every channel that it has asked for on this socket.
     channels: Vec<(u16, SocketAddr)>,
+    /// By which it may move.
+    ticket: Option<Vec<u8>>,
     retries: u32,
     random: SplitMix,
 }
@@ -139,6 +143,7 @@ impl Caller {
             talk_at: Instant::default(),
             next_channel: 0x4000,
             channels: Vec::new(),
+            ticket: None,
             retries: 0,
             random: SplitMix(seed),
         }
@@ -166,6 +171,7 @@ impl Caller {
         let phase = match self.phase {
             Phase::Idle(until) => Some(until.min(self.hang_up)),
             Phase::Calling => Some(self.hang_up),
+            Phase::Up(_) if self.is_asking(|purpose| *purpose == Purpose::Move) => Some(self.hang_up),
             Phase::Up(refresh) => Some(self.talk_at.min(self.hang_up).min(refresh.max(self.talk_at))),
             Phase::Gone => None,
         };
@@ -180,6 +186,8 @@ impl Caller {
         }
         match self.phase {
             Phase::Idle(until) if now >= until => self.call(now),
+            // It has nothing here yet.
+            Phase::Up(_) if self.is_asking(|purpose| *purpose == Purpose::Move) => {}
             Phase::Up(refresh) => {
                 if now >= refresh && !self.is_asking(|purpose| *purpose == Purpose::Refresh) {
                     let request = self.with_lifetime(Request::refresh());
@@ -208,6 +216,9 @@ impl Caller {
             Wish::Pair => request.even_port(0x80),
             Wish::Token(token) => request.token(&token),
         };
+        if self.manner.roams {
+            request = request.ticket(&[]);
+        }
         self.ask(now, Purpose::Allocate, request);
     }
 
@@ -241,8 +252,10 @@ impl Caller {
         }
         let due = |partner: &&mut Partner| !partner.refused && is_old(partner.channel.map(|c| c.1), age);
         if let Some(partner) = self.partners.iter_mut().find(due) {
-            let number = partner.channel.map_or(self.next_channel, |channel| channel.0);
             let address = partner.address;
+            // It may have been bound by a request whose answer was lost.
+            let asked_for = self.channels.iter().find(|channel| channel.1 == address);
+            let number = asked_for.map_or(self.next_channel, |channel| channel.0);
             if number == self.next_channel {
                 self.next_channel += 1;
                 self.channels.push((number, address));
@@ -338,7 +351,7 @@ impl Caller {
         if let Some(at) = lost {
             let Transaction { purpose, .. } = self.transactions.remove(at);
             self.news.push(News::Trouble(format!("no answer to {purpose:?}")));
-            if matches!(purpose, Purpose::Allocate | Purpose::Refresh) {
+            if matches!(purpose, Purpose::Allocate | Purpose::Refresh | Purpose::Move) {
                 self.start_over(now, Duration::ZERO);
             }
         }
@@ -356,6 +369,7 @@ impl Caller {
     fn new_socket(&mut self) {
         self.transactions.clear();
         self.channels.clear();
+        self.ticket = None;
         for partner in &mut self.partners {
             (partner.permitted, partner.channel) = (None, None);
         }
@@ -380,6 +394,25 @@ impl Caller {
             path.link = Link(path.link.0 + 1);
         }
         self.news.push(News::Moved);
+    }
+
+    /// Its network gives it another address, and it sees that.
+    pub(crate) fn roam(&mut self, now: Instant) {
+        match self.ticket.clone().filter(|_| self.is_up()) {
+            Some(ticket) => {
+                let left = self.client.path;
+                // What it was asking for it asks for again from there.
+                self.transactions.clear();
+                self.rebind();
+                let request = self.with_lifetime(Request::refresh().ticket(&ticket));
+                self.ask(now, Purpose::Move, request);
+                if self.is_stream() {
+                    self.news.push(News::Disconnected(left));
+                }
+            }
+            None if self.phase == Phase::Gone => {}
+            None => self.start_over(now, Duration::ZERO),
+        }
     }
 
     /// Something from the server.
@@ -463,6 +496,13 @@ impl Caller {
                 self.retries = 0;
                 self.news.push(News::Relayed(answer.relayed()));
                 self.news.extend(answer.token().map(News::Token));
+                assert_eq!(answer.has(AttributeType::MOBILITY_TICKET), self.manner.roams);
+                self.ticket = self.manner.roams.then(|| answer.ticket());
+            }
+            Purpose::Move => {
+                self.ticket = Some(answer.ticket());
+                let after = (self.manner.refresh_after)(answer.lifetime());
+                self.phase = Phase::Up(now + Duration::from_secs(after.into()));
             }
             Purpose::Refresh => {
                 let after = (self.manner.refresh_after)(answer.lifetime());
@@ -496,7 +536,7 @@ impl Caller {
             (Purpose::Allocate, _) => self.start_over(now, BACK_OFF),
             // Its allocation is gone, or it is another one's now.
             (_, 437 | 438 | 441) => self.start_over(now, Duration::from_millis(100)),
-            (Purpose::Refresh, _) => self.start_over(now, BACK_OFF),
+            (Purpose::Refresh | Purpose::Move, _) => self.start_over(now, BACK_OFF),
             (Purpose::Permit(peers), _) => self.give_up(&peers),
             (Purpose::Bind(_, peer), _) => self.give_up(&[peer]),
             (Purpose::Delete, _) => {}

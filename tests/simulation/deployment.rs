@@ -290,8 +290,11 @@ impl Deployment {
         }
     }
 
-    fn rearm(&mut self, shard: usize) {
-        self.armed[shard] = self.world.engines[shard].next_timeout();
+    /// An engine's timers may have changed by a packet that another one has passed on.
+    fn rearm(&mut self) {
+        for (armed, engine) in self.armed.iter_mut().zip(&self.world.engines) {
+            *armed = engine.next_timeout();
+        }
     }
 
     fn check(&mut self) {
@@ -334,11 +337,10 @@ impl Deployment {
             }
             Event::Act(which) => self.act(which),
             Event::Gone(path) => {
-                let shard = self.shard_of(path.five_tuple);
-                self.world.gone(shard, path);
-                self.referee.gone(path.five_tuple);
+                self.world.gone(self.shard_of(path.five_tuple), path);
+                self.referee.gone(path.five_tuple, self.world.now.instant);
                 self.at.remove(&path.five_tuple);
-                self.rearm(shard);
+                self.rearm();
             }
         }
     }
@@ -369,7 +371,7 @@ impl Deployment {
         self.plan_binds(waiting);
         let honest = self.at.get(&path.five_tuple).is_some_and(|who| self.callers[*who].client.path == path);
         self.follow(sent, letter, honest);
-        self.rearm(shard);
+        self.rearm();
     }
 
     /// A peer's packet at a relay socket.
@@ -422,7 +424,7 @@ impl Deployment {
         }
         self.plan_binds(before);
         self.follow(sent, None, true);
-        self.rearm(waiting.shard);
+        self.rearm();
     }
 
     /// Where a packet goes that has come out of the server. `letter` is what went in,
@@ -554,6 +556,13 @@ impl Deployment {
         self.referee.knows(&client, self.now());
     }
 
+    /// A client's network gives it another address, and it sees that: it goes on with
+    /// its allocation where it has a ticket, else it begins anew.
+    pub(crate) fn roam(&mut self, who: usize) {
+        self.callers[who].roam(self.world.now.instant);
+        self.listen_to(who);
+    }
+
     /// Signaling: whoever talks to this caller hears of its relays.
     fn relayed(&mut self, who: usize, addresses: &[SocketAddr]) {
         for address in addresses {
@@ -626,7 +635,7 @@ impl Deployment {
     pub(crate) fn stop(&mut self) {
         self.world.close_all();
         self.referee.model.close_all();
-        (0..self.shards).for_each(|shard| self.rearm(shard));
+        self.rearm();
     }
 
     /// From now on the server takes nobody in.

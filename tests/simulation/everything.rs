@@ -13,7 +13,7 @@ use floe::relay::AlternateServer;
 use crate::attackers::{Budget, forger, impostor, permission_spammer, port_scanner, reflector, replayer};
 use crate::caller::Wish;
 use crate::deployment::Deployment;
-use crate::manners::{ALL, FIREFOX, FORGETFUL};
+use crate::manners::{ALL, FIREFOX, FORGETFUL, ROAMER};
 use crate::network::{CLEAR, ROUGH, STORM, chance};
 use crate::story::{tell, tell_one};
 use crate::world::{ERIN, ERIN_LATER, Setup, SplitMix, addr};
@@ -95,7 +95,11 @@ fn people(deployment: &mut Deployment, dice: &mut SplitMix) {
     let denied = deployment.peer("10.0.0.1:9000");
     let names = ["alice", "bob", "carol", ERIN, ERIN_LATER];
     for n in 0..20 + dice.below(15) {
-        let manner = if chance(dice, 1_500) { FORGETFUL } else { ALL[dice.below(ALL.len())] };
+        let manner = match dice.below(20) {
+            0..3 => FORGETFUL,
+            3..7 => ROAMER,
+            _ => ALL[dice.below(ALL.len())],
+        };
         let name = names[dice.below(names.len())];
         let caller = match dice.below(10) {
             0..=5 => deployment.caller(name, manner),
@@ -141,6 +145,19 @@ fn mischief(deployment: &mut Deployment, dice: &mut SplitMix) {
     }
     if chance(dice, 2_000) {
         deployment.interfere(soon, reflector(addr("192.0.2.200:1").ip(), Duration::from_millis(50)));
+    }
+    if chance(dice, 6_000) {
+        let pause = 5 + dice.below(60) as u64;
+        deployment.interfere(
+            soon,
+            Box::new(move |deployment| {
+                let who = deployment.random.below(deployment.callers.len());
+                if deployment.callers[who].manner.roams {
+                    deployment.roam(who);
+                }
+                Some(Duration::from_secs(pause))
+            }),
+        );
     }
     for _ in 0..dice.below(6) {
         let after = Duration::from_secs(dice.below(900) as u64);

@@ -30,6 +30,8 @@ pub(crate) struct Manner {
     pub(crate) deletes: bool,
     /// Data indications are not looked at.
     pub(crate) channels_only: bool,
+    /// Takes its allocation along to other addresses (RFC 8016).
+    pub(crate) roams: bool,
 }
 
 const fn secs(secs: u64) -> Duration {
@@ -54,6 +56,7 @@ pub(crate) const LIBWEBRTC: Manner = Manner {
     fresh_allocate_only: true,
     deletes: true,
     channels_only: false,
+    roams: false,
 };
 
 /// Firefox's nICEr.
@@ -70,6 +73,7 @@ pub(crate) const FIREFOX: Manner = Manner {
     fresh_allocate_only: false,
     deletes: true,
     channels_only: false,
+    roams: false,
 };
 
 /// aiortc.
@@ -86,6 +90,7 @@ pub(crate) const AIOICE: Manner = Manner {
     fresh_allocate_only: false,
     deletes: true,
     channels_only: true,
+    roams: false,
 };
 
 /// pion and webrtc-rs.
@@ -102,6 +107,7 @@ pub(crate) const PION: Manner = Manner {
     fresh_allocate_only: false,
     deletes: true,
     channels_only: false,
+    roams: false,
 };
 
 /// Janus, GStreamer.
@@ -118,6 +124,7 @@ pub(crate) const LIBNICE: Manner = Manner {
     fresh_allocate_only: false,
     deletes: true,
     channels_only: false,
+    roams: false,
 };
 
 /// libdatachannel: the newest RFC, and gone without a word.
@@ -134,6 +141,7 @@ pub(crate) const LIBJUICE: Manner = Manner {
     fresh_allocate_only: false,
     deletes: false,
     channels_only: false,
+    roams: false,
 };
 
 /// One that forgets to renew anything and goes on talking.
@@ -150,7 +158,11 @@ pub(crate) const FORGETFUL: Manner = Manner {
     fresh_allocate_only: false,
     deletes: false,
     channels_only: false,
+    roams: false,
 };
+
+/// One that changes from network to network.
+pub(crate) const ROAMER: Manner = Manner { name: "roamer", roams: true, ..LIBJUICE };
 
 /// Everybody whose calls have to go well.
 pub(crate) const ALL: [Manner; 6] = [LIBWEBRTC, FIREFOX, AIOICE, PION, LIBNICE, LIBJUICE];

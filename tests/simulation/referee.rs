@@ -7,15 +7,19 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use floe::relay::{DropReason, Family, FiveTuple, Instant, Now, Outcome, UnixTime};
+use floe::relay::{ClientPath, DropReason, Family, FiveTuple, Instant, Now, Outcome, UnixTime};
 use floe::wire::attribute::{channel_number_value, even_port_value, first_of_four, u32_value};
 use floe::wire::integrity::{LongTermKeys, PasswordAlgorithm, userhash};
-use floe::wire::{AttributeType, Class, Message, Method, PacketKind, address, channel_data, packet_kind};
+use floe::wire::{
+    AttributeType, Class, Message, Method, PacketKind, TransactionId, address, channel_data, packet_kind,
+};
 
 use foldhash::{HashMap, HashMapExt as _};
 
 use crate::client::{Answer, Client, Heard};
-use crate::model::{Actor, Allocation, HOLD, Held, Model, Opening, State, Wish, is_denied, is_own, user_of};
+use crate::model::{
+    Actor, Allocation, HOLD, Held, Mobility, Model, Opening, Seat, State, Wish, is_denied, is_own, user_of,
+};
 use crate::world::{Crossing, NAMES, REALM, RELAY_V4, RELAY_V6, Sent, Setup, Waiting, World, password};
 
 /// RFC 8656 §5
@@ -44,7 +48,14 @@ pub(crate) struct Referee {
     pub(crate) strangers: BTreeMap<std::net::IpAddr, (u64, u64)>,
     /// Relayed addresses that were given since somebody last looked, and to whom.
     pub(crate) given: Vec<(FiveTuple, SocketAddr)>,
-    who: HashMap<FiveTuple, usize>,
+    /// Clients that have come back by a ticket.
+    pub(crate) moves: u64,
+    /// Where somebody may speak from who can log in; an actor of the model is an
+    /// allocation, or had one, and may come from one place to another.
+    seats: HashMap<FiveTuple, Seat>,
+    paths: Vec<ClientPath>,
+    /// The Refresh that has moved an actor last.
+    moved_by: HashMap<usize, TransactionId>,
     relays: HashMap<SocketAddr, usize>,
     nonces: HashMap<Vec<u8>, (FiveTuple, UnixTime)>,
     keys: HashMap<(&'static str, bool), Vec<u8>>,
@@ -66,7 +77,8 @@ enum Login {
 enum Fate {
     Dropped,
     ToPeer(SocketAddr, SocketAddr),
-    ToClient(usize, Heard),
+    /// To whom is there.
+    ToClient(Seat, Heard),
 }
 
 impl Referee {
@@ -89,7 +101,10 @@ impl Referee {
             tally: Tally::default(),
             strangers: BTreeMap::new(),
             given: Vec::new(),
-            who: HashMap::new(),
+            moves: 0,
+            seats: HashMap::new(),
+            paths: Vec::new(),
+            moved_by: HashMap::new(),
             relays: HashMap::new(),
             nonces: HashMap::new(),
             keys: keys.collect(),
@@ -103,23 +118,55 @@ impl Referee {
     /// Whoever sends from here may have an allocation.
     pub(crate) fn knows(&mut self, client: &Client, now: Instant) {
         let five_tuple = client.path.five_tuple;
-        if self.who.contains_key(&five_tuple) {
+        if self.seats.contains_key(&five_tuple) {
             return;
         }
-        self.who.insert(five_tuple, self.model.actors.len());
-        let state = State::Nothing;
-        let client = client.clone();
-        self.model.actors.push(Actor {
-            client,
-            state,
-            allocate: (Vec::new(), now),
-            last: Vec::new(),
-            nonce_at: now,
-        });
+        let seat = self.paths.len();
+        self.seats.insert(five_tuple, seat);
+        self.paths.push(client.path);
+        self.sit(seat, client.clone(), now);
+    }
+
+    /// One more actor, who has begun there.
+    fn sit(&mut self, seat: Seat, client: Client, now: Instant) -> usize {
+        let (state, allocate, last) = (State::Nothing, (Vec::new(), now, seat), Vec::new());
+        self.model.actors.push(Actor { client, seat, state, allocate, last });
+        self.model.actors.len() - 1
+    }
+
+    /// Who an Allocate from there is of: who has something there, be it past its time,
+    /// or else somebody who has nothing.
+    fn caller(&mut self, seat: Seat, now: Instant) -> usize {
+        let is_there = |actor: &Actor| match &actor.state {
+            State::Nothing => false,
+            State::Opening(opening) => opening.seat == seat,
+            State::Live(allocation) => allocation.is_at(seat),
+        };
+        let live = self.model.opener(seat).or_else(|| self.at(seat, now));
+        let is_idle = |actor: &Actor| actor.seat == seat && matches!(actor.state, State::Nothing);
+        let actors = &self.model.actors;
+        let there = live.or_else(|| actors.iter().position(is_there));
+        match there.or_else(|| actors.iter().position(is_idle)) {
+            Some(who) => who,
+            None => self.sit(seat, actors[seat].client.clone(), now),
+        }
+    }
+
+    /// Whose allocation is there: mostly that of who has begun there.
+    fn at(&self, seat: Seat, now: Instant) -> Option<usize> {
+        let first = self.model.actors[seat].live(now);
+        match first.is_some_and(|allocation| allocation.is_at(seat)) {
+            true => Some(seat),
+            // Nobody else can be.
+            false if self.moves == 0 => None,
+            false => self.model.holder(seat, now),
+        }
     }
 
     /// A packet of a client's, and what became of it.
     pub(crate) fn client(&mut self, world: &World, shard: usize, from: FiveTuple, bytes: &[u8], sent: &Sent) {
+        // A connection stays with the engine that it was handed to.
+        let shard = world.handed.get(&from).copied().unwrap_or(shard);
         self.count(sent);
         let now = world.now;
         match packet_kind(bytes) {
@@ -127,9 +174,10 @@ impl Referee {
                 let Ok((number, payload)) = channel_data::parse(bytes) else {
                     return is_dropped(sent, DropReason::Malformed);
                 };
-                let sender = self.live(from, now.instant);
-                let peer = sender.and_then(|(_, allocation)| allocation.channel(number.0, now.instant));
-                self.relayed(world, shard, from, peer, &bytes[payload], sent);
+                let sender = self.heard_from(from, now.instant);
+                let peer = sender
+                    .and_then(|who| self.model.actors[who].live(now.instant)?.channel(number.0, now.instant));
+                self.relayed(world, sender, peer, &bytes[payload], sent);
             }
             Some(PacketKind::Stun) => match Message::parse(bytes) {
                 Ok(message) => self.message(world, shard, from, &message, bytes, sent),
@@ -167,17 +215,18 @@ impl Referee {
                     return assert!(sent.is_dropped(), "{sent:?}");
                 };
                 let now = world.now.instant;
-                let may =
-                    self.live(from, now).is_some_and(|(_, allocation)| allocation.permits(peer.ip(), now));
+                let sender = self.heard_from(from, now);
+                let allocation = sender.and_then(|who| self.model.actors[who].live(now));
+                let may = allocation.is_some_and(|allocation| allocation.permits(peer.ip(), now));
                 let peer = Some(peer).filter(|peer| may && peer.port() != 0);
-                self.relayed(world, shard, from, peer, data, sent);
+                self.relayed(world, sender, peer, data, sent);
             }
             (
                 Class::Request,
                 Method::ALLOCATE | Method::REFRESH | Method::CREATE_PERMISSION | Method::CHANNEL_BIND,
             ) => {
                 self.tally.requests += 1;
-                self.request(world, from, message, bytes, sent);
+                self.request(world, shard, from, message, bytes, sent);
             }
             _ => assert!(sent.is_dropped(), "{sent:?}"),
         }
@@ -188,18 +237,18 @@ impl Referee {
     fn relayed(
         &mut self,
         world: &World,
-        shard: usize,
-        from: FiveTuple,
+        sender: Option<usize>,
         peer: Option<SocketAddr>,
         payload: &[u8],
         sent: &Sent,
     ) {
         let now = world.now.instant;
+        let sender = sender.map(|who| &self.model.actors[who]);
         let relay_of = |peer: SocketAddr| {
-            let (_, allocation) = self.live(from, now)?;
-            Some((peer, allocation.relay(Family::of(peer.ip()), now)?))
+            let relayed = sender?.live(now)?.relay(Family::of(peer.ip()), now)?;
+            Some((peer, relayed, sender?.client.shard))
         };
-        let Some((peer, relayed)) = peer.and_then(relay_of) else {
+        let Some((peer, relayed, shard)) = peer.and_then(relay_of) else {
             return assert!(sent.is_dropped(), "nobody has permitted it: {sent:?}");
         };
         if !is_own(peer.ip()) {
@@ -261,14 +310,15 @@ impl Referee {
     fn inbound(&self, to: SocketAddr, from: SocketAddr, payload: &[u8], now: Instant) -> Fate {
         let Some(who) = self.holder(to, now) else { return Fate::Dropped };
         let Some(allocation) = self.model.actors[who].live(now) else { return Fate::Dropped };
-        if !allocation.permits(from.ip(), now) {
+        // Its client's connection may be gone, and the client on its way back.
+        let Some(seat) = allocation.seat.filter(|_| allocation.permits(from.ip(), now)) else {
             return Fate::Dropped;
-        }
+        };
         let heard = match allocation.channel_to(from, now) {
             Some(number) => Heard::Channel(number, payload.to_vec()),
             None => Heard::Data(from, payload.to_vec()),
         };
-        Fate::ToClient(who, heard)
+        Fate::ToClient(seat, heard)
     }
 
     fn compare(&self, fate: Fate, payload: &[u8], sent: &Sent) {
@@ -280,8 +330,9 @@ impl Referee {
                 }
                 other => panic!("for {peer}: {other:?}"),
             },
-            Fate::ToClient(who, heard) => {
-                assert_eq!(sent.heard_by(&self.model.actors[who].client), heard);
+            Fate::ToClient(seat, heard) => {
+                let there = Client { path: self.paths[seat], ..self.model.actors[seat].client.clone() };
+                assert_eq!(sent.heard_by(&there), heard);
             }
         }
     }
@@ -293,9 +344,12 @@ impl Referee {
         (allocation.relay(Family::of(relayed.ip()), now) == Some(relayed)).then_some(who)
     }
 
-    fn live(&self, five_tuple: FiveTuple, now: Instant) -> Option<(usize, &Allocation)> {
-        let who = *self.who.get(&five_tuple)?;
-        Some((who, self.model.actors[who].live(now)?))
+    /// Data comes from there: whose it is, and he has heard of his new ticket.
+    fn heard_from(&mut self, from: FiveTuple, now: Instant) -> Option<usize> {
+        let seat = *self.seats.get(&from)?;
+        let who = self.at(seat, now)?;
+        self.model.actors[who].live_mut(now)?.heard_from(seat);
+        Some(who)
     }
 
     /// RFC 8489 §9.2.4, as far as the order of its checks goes.
@@ -334,7 +388,15 @@ impl Referee {
         if fresh { Login::In(name) } else { Login::Out(&[438]) }
     }
 
-    fn request(&mut self, world: &World, from: FiveTuple, message: &Message<'_>, bytes: &[u8], sent: &Sent) {
+    fn request(
+        &mut self,
+        world: &World,
+        shard: usize,
+        from: FiveTuple,
+        message: &Message<'_>,
+        bytes: &[u8],
+        sent: &Sent,
+    ) {
         let now = world.now;
         let name = match self.login(now.unix, from, message) {
             Login::In(name) => name,
@@ -349,18 +411,22 @@ impl Referee {
                 return assert!(refused || silent, "{codes:?}, but {sent:?}");
             }
         };
-        let who = *self.who.get(&from).expect("only who is known can log in");
+        let seat = *self.seats.get(&from).expect("only who is known can log in");
         if message.method() == Method::ALLOCATE {
-            return self.allocate(world, who, name, message, bytes, sent);
+            let who = self.caller(seat, now.instant);
+            return self.allocate(world, shard, seat, who, name, message, bytes, sent);
         }
-        let actor = &self.model.actors[who];
-        let owner = actor.live(now.instant).map(|_| &actor.client.name);
-        let expected = match (owner, message.method()) {
-            (None, _) => 437,
-            (Some(owner), _) if owner != name => 441,
-            (_, Method::REFRESH) => self.refresh(who, now.instant, message),
-            (_, Method::CREATE_PERMISSION) => self.permit(who, now.instant, message),
-            _ => self.bind(who, now.instant, message),
+        if let Some(ticket) = message.get(AttributeType::MOBILITY_TICKET) {
+            return self.come(now.instant, seat, name, message, ticket, sent);
+        }
+        let expected = match self.at(seat, now.instant) {
+            None => 437,
+            Some(who) if self.model.actors[who].client.name != name => 441,
+            Some(who) => match message.method() {
+                Method::REFRESH => self.refresh(who, now.instant, message),
+                Method::CREATE_PERMISSION => self.permit(who, now.instant, message),
+                _ => self.bind(who, now.instant, message),
+            },
         };
         assert_eq!(code(sent), Some(expected), "{sent:?}");
     }
@@ -369,7 +435,47 @@ impl Referee {
         let lifetime = message.get(AttributeType::LIFETIME).map_or(600, |value| u32_value(value).unwrap());
         let family = message.get(AttributeType::REQUESTED_ADDRESS_FAMILY);
         let family = family.map(|value| Family::from_number(first_of_four(value).unwrap()).unwrap());
-        self.model.refresh(who, now, lifetime, family)
+        self.model.refresh_of(who, now, lifetime, family)
+    }
+
+    /// RFC 8016 §3.2.2: somebody comes with a ticket.
+    fn come(
+        &mut self,
+        now: Instant,
+        seat: Seat,
+        name: &'static str,
+        message: &Message<'_>,
+        ticket: &[u8],
+        sent: &Sent,
+    ) {
+        // The same Refresh again has the same answer.
+        let is_repeated = |who: &usize| {
+            let allocation = self.model.actors[*who].live(now);
+            self.moved_by.get(who) == Some(&message.transaction_id())
+                && allocation.is_some_and(|allocation| allocation.newest() == Some(seat))
+        };
+        let again = self.at(seat, now).filter(is_repeated);
+        let arrival =
+            again.map_or_else(|| self.model.ticket(seat, name, now, ticket), |who| Ok((who, false)));
+        let (who, is_new) = match arrival {
+            Ok(arrival) => arrival,
+            Err(refused) => return assert_eq!(code(sent), Some(refused), "{sent:?}"),
+        };
+        let expected = self.refresh(who, now, message);
+        assert_eq!(code(sent), Some(expected), "{sent:?}");
+        let Sent::Reply(_, bytes) = sent else { unreachable!() };
+        let answer = Answer { bytes: bytes.clone() };
+        let Some(allocation) = self.model.actors[who].live_mut(now).filter(|_| expected == 0) else {
+            return assert!(!answer.has(AttributeType::MOBILITY_TICKET));
+        };
+        if is_new {
+            allocation.arrive(now, seat, ticket, answer.ticket());
+            self.moved_by.insert(who, message.transaction_id());
+            self.moves += 1;
+        } else {
+            let good = allocation.mobility.as_ref().map(|mobility| mobility.ticket.clone());
+            assert_eq!(Some(answer.ticket()), good);
+        }
     }
 
     fn permit(&mut self, who: usize, now: Instant, message: &Message<'_>) -> u16 {
@@ -386,7 +492,7 @@ impl Referee {
                 return 508;
             }
         }
-        self.model.permit(who, now, &peers)
+        self.model.permit_of(who, now, &peers)
     }
 
     fn bind(&mut self, who: usize, now: Instant, message: &Message<'_>) -> u16 {
@@ -400,18 +506,21 @@ impl Referee {
         if full {
             let mut copy = allocation.clone();
             copy.channels.retain(|_, (_, expires)| now < *expires);
-            let code = self.model.bind(who, now, number, peer);
+            let code = self.model.bind_of(who, now, number, peer);
             if let State::Live(allocation) = &mut self.model.actors[who].state {
                 *allocation = copy;
             }
             return if code == 0 { 508 } else { code };
         }
-        self.model.bind(who, now, number, peer)
+        self.model.bind_of(who, now, number, peer)
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn allocate(
         &mut self,
         world: &World,
+        shard: usize,
+        seat: Seat,
         who: usize,
         name: &'static str,
         message: &Message<'_>,
@@ -438,9 +547,11 @@ impl Referee {
         // Had it expired, this Allocate has swept it out.
         let [surely, at_most] = self.model.taken(now, user_of(name));
         let in_all = self.model.allocations(now)[1] + self.model.held.len() + self.opening();
-        self.model.actors[who].state = State::Nothing;
+        let actor = &mut self.model.actors[who];
+        (actor.state, actor.seat) = (State::Nothing, seat);
         // Whoever it was before: it is his now, if it becomes anything.
-        self.model.actors[who].client.name = name.to_owned();
+        actor.client =
+            Client { path: self.paths[seat], shard, name: name.to_owned(), ..actor.client.clone() };
         let wish = self.wish(message);
         let cost = if message.has(AttributeType::RESERVATION_TOKEN) { 0 } else { 1 + u32::from(wish.pair) };
         match code(sent) {
@@ -469,14 +580,14 @@ impl Referee {
             assert!(held.name == name, "a token of {}", held.name);
             self.model.held.retain(|other| other != held);
         }
-        self.model.actors[who].allocate = (bytes.to_vec(), now);
+        self.model.actors[who].allocate = (bytes.to_vec(), now, seat);
         match sent {
             Sent::Nothing => {
                 let waiting = world.waiting.last().expect("it waits for something");
                 let id = (waiting.shard, waiting.relay.allocation);
-                self.model.actors[who].state = State::Opening(Opening { id, wish, abandoned: false });
+                self.model.actors[who].state = State::Opening(Opening { id, seat, wish, abandoned: false });
             }
-            sent => self.opened(now, who, &wish, sent),
+            sent => self.opened(now, who, seat, &wish, sent),
         }
     }
 
@@ -496,7 +607,8 @@ impl Referee {
             _ => vec![Family::V4],
         };
         let lifetime = message.get(AttributeType::LIFETIME).map_or(600, |value| u32_value(value).unwrap());
-        Wish { families, even: even.is_some(), pair: even == Some(true), held, lifetime }
+        let mobile = message.has(AttributeType::MOBILITY_TICKET);
+        Wish { families, even: even.is_some(), pair: even == Some(true), held, lifetime, mobile }
     }
 
     /// Whether a server may say that it has no room.
@@ -517,7 +629,7 @@ impl Referee {
     }
 
     /// With a success, everything that it says has to be true.
-    fn opened(&mut self, now: Instant, who: usize, wish: &Wish, sent: &Sent) {
+    fn opened(&mut self, now: Instant, who: usize, seat: Seat, wish: &Wish, sent: &Sent) {
         let Sent::Reply(_, bytes) = sent else { panic!("no answer but {sent:?}") };
         let answer = Answer { bytes: bytes.clone() };
         self.model.actors[who].state = State::Nothing;
@@ -527,7 +639,15 @@ impl Referee {
         let lifetime = wish.lifetime.clamp(600, 3600);
         assert_eq!(answer.lifetime(), lifetime);
         let expires = now + Duration::from_secs(lifetime.into());
-        let mut allocation = Allocation::default();
+        let mut allocation = Allocation { seat: Some(seat), ..Allocation::default() };
+        assert_eq!(answer.has(AttributeType::MOBILITY_TICKET), wish.mobile);
+        allocation.mobility = wish.mobile.then(|| Mobility {
+            ticket: answer.ticket(),
+            used: None,
+            next: None,
+            unconfirmed: false,
+        });
+        self.moved_by.remove(&who);
         let relayed = answer.relayed();
         assert!(!relayed.is_empty() && relayed.len() <= wish.families.len());
         for relayed in relayed {
@@ -568,16 +688,16 @@ impl Referee {
             Sent::Nothing => assert!(goes_on, "an Allocate is answered at last"),
             sent => {
                 assert!(!opening.abandoned && !goes_on);
-                assert_eq!(reply_to(sent), Some(self.model.actors[who].client.path.five_tuple));
+                assert_eq!(reply_to(sent), Some(self.paths[opening.seat].five_tuple));
                 assert!(code(sent) == Some(0) || outcome != Outcome::Bound, "{sent:?}");
-                self.opened(world.now.instant, who, &opening.wish, sent);
+                self.opened(world.now.instant, who, opening.seat, &opening.wish, sent);
             }
         }
     }
 
-    pub(crate) fn gone(&mut self, five_tuple: FiveTuple) {
-        if let Some(who) = self.who.get(&five_tuple) {
-            self.model.gone(*who);
+    pub(crate) fn gone(&mut self, five_tuple: FiveTuple, now: Instant) {
+        if let Some(seat) = self.seats.get(&five_tuple) {
+            self.model.gone(*seat, now);
         }
     }
 
