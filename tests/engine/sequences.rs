@@ -6,11 +6,20 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use floe::relay::{ClientPath, DropReason, Family, Instant, Outcome, PeerAddr};
-use floe::wire::{AttributeType, Class, Method};
+use floe::wire::AttributeType;
 
 use super::client::{Access, Answer, Client, MODERN, Request};
-use super::model::{Actor, Expected, HOLD, Held, Mobility, Model, Opening, Seat, State, Wish, user_of};
+use super::model::{Actor, HOLD, Held, Mobility, Model, Opening, Seat, State, Wish, user_of};
 use super::world::{ERIN, RELAY_V4, RELAY_V6, START, Sent, Setup, SplitMix, World, addr};
+
+#[path = "sequences/moves.rs"]
+mod moves;
+#[path = "sequences/packets.rs"]
+mod packets;
+#[path = "sequences/strangers.rs"]
+mod strangers;
+
+use moves::Move;
 
 /// How many allocations each user may have.
 const PER_USER: u32 = 3;
@@ -47,18 +56,6 @@ struct Place {
     shard: usize,
     nonce: Vec<u8>,
     nonce_at: Instant,
-}
-
-/// A Refresh that has moved an allocation.
-struct Move {
-    who: usize,
-    of: usize,
-    seat: Seat,
-    bytes: Vec<u8>,
-    nonce_at: Instant,
-    lifetime: u32,
-    /// What it was answered with.
-    ticket: Vec<u8>,
 }
 
 impl Stage {
@@ -404,111 +401,6 @@ impl Stage {
         code_is(&sent, expected);
     }
 
-    /// A ticket that no answer has had before.
-    fn new_ticket(&mut self, answer: &Answer) -> Vec<u8> {
-        let ticket = answer.ticket();
-        assert!(!self.old_tickets.contains(&ticket));
-        self.old_tickets.push(ticket.clone());
-        ticket
-    }
-
-    /// Somebody comes to a place with a ticket: mostly his own and good, else one
-    /// that is used, somebody else's, old or none at all.
-    fn come(&mut self, who: usize, [seat, choice, lifetime]: [u8; 3]) {
-        let now = self.now();
-        self.sit(who, usize::from(seat) % self.places.len());
-        let of = if choice % 8 == 6 { usize::from(choice / 8) } else { who } % self.model.actors.len();
-        let mobility = self.model.actors[of].live(now).and_then(|allocation| allocation.mobility.as_ref());
-        let good = mobility.map(|mobility| mobility.ticket.clone());
-        let used = mobility.and_then(|mobility| mobility.used.as_ref()).map(|used| used.0.clone());
-        let old = self.old_tickets.get(usize::from(choice / 8) % self.old_tickets.len().max(1)).cloned();
-        let ticket = match choice % 8 {
-            0..=3 | 6 => good,
-            4 => used.or(good),
-            5 => old,
-            _ => good.map(|mut ticket| {
-                let at = usize::from(choice / 8) % ticket.len();
-                ticket[at] ^= 1 << (lifetime % 8);
-                ticket
-            }),
-        };
-        let Some(ticket) = ticket else { return };
-        let mut request = Request::refresh().ticket(&ticket);
-        let seconds = match lifetime % 16 {
-            0 => 0,
-            n => u32::from(n) * 100,
-        };
-        if lifetime % 16 != 1 {
-            request = request.lifetime(seconds);
-        }
-        let seconds = if lifetime % 16 == 1 { 600 } else { seconds };
-        let family = match lifetime / 16 {
-            n @ (1 | 2) => {
-                request = request.family(n);
-                Some(Family::BOTH[usize::from(n) - 1])
-            }
-            _ => None,
-        };
-        let sent = self.ask(who, &request);
-        if choice % 8 == 7 {
-            return code_is(&sent, 400);
-        }
-        let Actor { seat, client, .. } = &self.model.actors[who];
-        let (of, is_new) = match self.model.ticket(*seat, &client.name, now, &ticket) {
-            Ok(arrival) => arrival,
-            Err(refused) => return code_is(&sent, refused),
-        };
-        let expected = self.model.refresh_of(of, now, seconds, family);
-        code_is(&sent, expected);
-        let Sent::Reply(_, bytes) = sent else { unreachable!() };
-        let answer = Answer { bytes };
-        let seat = self.model.actors[who].seat;
-        if expected != 0 || self.model.actors[of].live(now).is_none() {
-            assert!(!answer.has(AttributeType::MOBILITY_TICKET));
-        } else if is_new {
-            let next = self.new_ticket(&answer);
-            let bytes = self.model.actors[who].last.clone();
-            let nonce_at = self.places[seat].nonce_at;
-            let ticket_of_move = next.clone();
-            let allocation = self.model.actors[of].live_mut(now).expect("it has just moved");
-            allocation.arrive(now, seat, &ticket, next);
-            let family_alone = family.is_some();
-            self.last_move = (!family_alone && seconds != 0).then_some(Move {
-                who,
-                of,
-                seat,
-                bytes,
-                nonce_at,
-                lifetime: seconds,
-                ticket: ticket_of_move,
-            });
-        } else {
-            let mobility = self.model.actors[of].live(now).and_then(|a| a.mobility.as_ref());
-            assert_eq!(Some(answer.ticket()), mobility.map(|mobility| mobility.ticket.clone()));
-        }
-    }
-
-    /// The network repeats the last Refresh that has moved something.
-    fn come_again(&mut self) {
-        let now = self.now();
-        let Some(Move { who, of, seat, nonce_at, lifetime, .. }) = self.last_move else { return };
-        let Some(Move { bytes, ticket, .. }) = &self.last_move else { return };
-        let allocation = self.model.actors[of].live(now);
-        let mobility = allocation.and_then(|allocation| allocation.mobility.as_ref());
-        // Only while that move is the last, and the nonce has its time.
-        let is_last = mobility.is_some_and(|mobility| mobility.ticket == *ticket)
-            && allocation.is_some_and(|allocation| allocation.newest() == Some(seat));
-        if !is_last || now.since(nonce_at) >= Duration::from_secs(3600) {
-            return;
-        }
-        let (bytes, ticket) = (bytes.clone(), ticket.clone());
-        self.sit(who, seat);
-        let sent = self.model.actors[who].client.raw(&mut self.world, &bytes);
-        code_is(&sent, self.model.refresh_of(of, now, lifetime, None));
-        let Sent::Reply(_, bytes) = sent else { unreachable!() };
-        assert_eq!(Answer { bytes }.ticket(), ticket);
-    }
-
     fn permit(&mut self, who: usize, peers: [u8; 3], count: u8) {
         let peers: Vec<_> =
             peers.iter().map(|byte| self.address(*byte)).take(usize::from(count % 4)).collect();
@@ -528,60 +420,6 @@ impl Stage {
     fn without_token(&self, who: usize, code: u16) -> u16 {
         let by_token = self.model.actors[who].client.access.is_some();
         if by_token && matches!(code, 437 | 441) { 401 } else { code }
-    }
-
-    fn send(&mut self, who: usize, peer: u8, port: u8, size: u8) {
-        let mut peer = self.address(peer);
-        if port.is_multiple_of(4) {
-            peer.set_port(port.into());
-        }
-        let data = vec![port; size.into()];
-        let sent = self.model.actors[who].client.send(&mut self.world, peer, &data);
-        let expected = self.model.send(self.model.actors[who].seat, self.now(), peer, &data);
-        self.compare(&sent, &expected, &data);
-    }
-
-    fn channel_data(&mut self, who: usize, number: u8, size: u8) {
-        let data = vec![number; size.into()];
-        let sent = self.model.actors[who].client.channel_data(&mut self.world, channel(number), &data);
-        let expected =
-            self.model.channel_data(self.model.actors[who].seat, self.now(), channel(number), &data);
-        self.compare(&sent, &expected, &data);
-    }
-
-    fn peer(&mut self, who: usize, family: u8, peer: u8, size: u8) {
-        let now = self.now();
-        let from = self.address(peer);
-        let State::Live(allocation) = &self.model.actors[who].state else { return };
-        let Some((relayed, expires)) = allocation.relays[usize::from(family) % 2] else { return };
-        if relayed.is_ipv4() != from.is_ipv4() {
-            return;
-        }
-        let data = vec![peer; size.into()];
-        // The kernel brings nothing in from this server's own addresses (H-013):
-        // allocations talk to each other without it.
-        let expected = match self.world.pool.owns(from.ip()) {
-            true => Expected::Dropped,
-            false => self.model.down(now, relayed, from, &data),
-        };
-        match self.world.peer(from, relayed, &data) {
-            Some(sent) => self.compare(&sent, &expected, &data),
-            None => assert!(expires <= now, "the socket is closed too early"),
-        }
-    }
-
-    fn compare(&self, sent: &Sent, expected: &Expected, data: &[u8]) {
-        match expected {
-            Expected::Dropped => assert!(sent.is_dropped(), "{sent:?}"),
-            Expected::ToPeer(relayed, peer) => {
-                assert_eq!(*sent, Sent::ToPeer(*relayed, *peer, data.to_vec()))
-            }
-            Expected::ToClient(seat, heard) => {
-                let mut there = self.model.actors[0].client.clone();
-                there.path = self.places[*seat].path;
-                assert_eq!(sent.heard_by(&there), *heard);
-            }
-        }
     }
 
     fn pass(&mut self, scale: u8, amount: u8) {
@@ -657,65 +495,6 @@ impl Stage {
                 assert_eq!(Answer { bytes }.relayed(), relays);
             }
         }
-    }
-
-    /// Bytes of chance, and the last request with one byte changed or some cut off:
-    /// neither may change anything.
-    fn garbage(&mut self, who: usize, kind: u8, salt: u8) {
-        let mut bytes = self.model.actors[who].last.clone();
-        if kind.is_multiple_of(2) || bytes.is_empty() {
-            bytes = (0..salt).map(|_| self.random.next() as u8).collect();
-        } else if salt.is_multiple_of(8) {
-            bytes.truncate(self.random.below(bytes.len()));
-        } else {
-            let at = self.random.below(bytes.len());
-            bytes[at] ^= salt;
-        }
-        if bytes.first().is_some_and(|first| first & 0xC0 == 0x40) {
-            return;
-        }
-        let sent = self.model.actors[who].client.raw(&mut self.world, &bytes);
-        if let Sent::Reply(_, bytes) = &sent {
-            let answer = Answer { bytes: bytes.clone() };
-            let message = answer.message();
-            assert!(message.class() == Class::Error || message.method() == Method::BINDING, "{sent:?}");
-        } else {
-            assert!(sent.is_dropped() || sent == Sent::Nothing, "{sent:?}");
-        }
-    }
-
-    /// Somebody else's good credentials on a client's own 5-tuple.
-    fn impostor(&mut self, who: usize, what: u8) {
-        let now = self.now();
-        let actor = &self.model.actors[who];
-        let mut impostor = actor.client.clone();
-        let holder = self.model.holder(actor.seat, now);
-        let of = holder.map_or("", |holder| self.model.actors[holder].client.name.as_str());
-        let name = if of == "bob" { "alice" } else { "bob" };
-        (impostor.name, impostor.password) = (name.into(), super::world::password(name));
-        impostor.access = None;
-        let by_token = what >= 192;
-        if by_token {
-            impostor.name = "key 3".into();
-            impostor.access = Some(Access::numbered(what.into(), "key 3", self.world.now.unix, 60));
-        }
-        impostor.greet(&mut self.world);
-        let request = match what % 3 {
-            0 => Request::refresh().lifetime(0),
-            1 => Request::create_permission(&[addr("203.0.113.1:9")]),
-            _ => Request::channel_bind(0x4000, addr("203.0.113.1:9")),
-        };
-        let bytes = impostor.sign(&request);
-        let sent = impostor.raw(&mut self.world, &bytes);
-        let expected = match holder {
-            // Only a Refresh shows his token.
-            _ if by_token && (!self.tokens || !what.is_multiple_of(3)) => 401,
-            Some(_) => 441,
-            None => 437,
-        };
-        code_is(&sent, expected);
-        // His transactions are not to be mistaken for the client's own.
-        self.model.actors[who].client.id = impostor.id;
     }
 
     /// Where somebody speaks from there is a connection that ends.

@@ -22,12 +22,14 @@ mod world;
 mod attackers;
 mod caller;
 mod deployment;
+mod doorkeeper;
 mod letters;
 mod manners;
 mod network;
 mod peers;
 mod referee;
 mod story;
+mod tally;
 
 mod bad_networks;
 mod calls;
