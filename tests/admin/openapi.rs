@@ -3,13 +3,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::command::{bound_command, find};
-use crate::support::{ALICE, Client, SECRET, Server, server as support_server, skip};
+use crate::support::command::bound_command;
+use crate::support::{ALICE, Client, SECRET, Server, python, server as support_server};
 
 /// Pinned with what makes up its questions, so that they are the same everywhere.
 const SCHEMATHESIS: [&str; 2] = ["schemathesis==4.32.5", "hypothesis==6.170.17"];
@@ -95,7 +93,8 @@ fn nothing_that_takes_a_key_answers_without_one_or_with_a_wrong_one() {
 
 #[test]
 fn schemathesis_finds_nothing() {
-    let Some(program) = schemathesis() else { return };
+    let Some(place) = python::environment(&SCHEMATHESIS, &[]) else { return };
+    let program = place.join("bin/schemathesis");
     let server = server();
     // Somebody to list, show and end.
     let mut alice = Client::udp(&server).user(ALICE);
@@ -145,35 +144,4 @@ fn configuration(token: &str, api_key: &str) -> String {
     let names = "[[operations]]\ninclude-tag = \"credentials\"\nchecks.positive_data_acceptance.expected-statuses = \
                  [\"2xx\", 400, 401, 403, 429]\n";
     keys.chain([ways, names.to_owned()]).collect()
-}
-
-/// The program, in a Python environment of its own below `target/`.
-fn schemathesis() -> Option<PathBuf> {
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(SCHEMATHESIS.join("-").replace("==", "-"));
-    let program = place.join("bin/schemathesis");
-    let ready = place.join("ready");
-    if ready.is_file() {
-        return Some(program);
-    }
-    if find("python3").is_none() {
-        skip("schemathesis", "no python3 (Debian: apt-get install python3-venv)");
-        return None;
-    }
-    let _ = std::fs::remove_dir_all(&place);
-    let made = Command::new("python3").args(["-m", "venv"]).arg(&place).output();
-    if !made.is_ok_and(|output| output.status.success()) {
-        skip("schemathesis", "python3 makes no environment (Debian: apt-get install python3-venv)");
-        return None;
-    }
-    let pip = bound_command(place.join("bin/pip"))
-        .args(["install", "--quiet", "--disable-pip-version-check"])
-        .args(SCHEMATHESIS)
-        .output()
-        .expect("pip runs");
-    if !pip.status.success() {
-        skip("schemathesis", &format!("not to be had: {}", String::from_utf8_lossy(&pip.stderr)));
-        return None;
-    }
-    std::fs::write(ready, "").expect("written");
-    Some(program)
 }

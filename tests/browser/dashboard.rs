@@ -14,7 +14,7 @@ fn sessions_are_watched_searched_and_ended() {
     bob.allocate();
     let browser = driver.browser();
     browser.open(&server, "/dashboard");
-    browser.wait_for_text("[data-testid=dashboard-gate]", "A key is needed");
+    browser.wait_for_text("[data-testid=dashboard-gate]", "An administrator's key is needed");
     assert_eq!(browser.eval("document.querySelector('[data-testid=dashboard-body]').hidden"), true);
 
     browser.open_with_token(&server, "dashboard");

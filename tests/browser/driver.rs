@@ -189,6 +189,11 @@ impl Browser<'_> {
         self.ask("POST", "/execute/sync", &json!({"script": format!("return {expression}"), "args": []}))
     }
 
+    /// Executes a program, past the page's own policy for scripts.
+    pub(crate) fn execute(&self, script: &str) {
+        self.ask("POST", "/execute/sync", &json!({"script": script, "args": []}));
+    }
+
     /// The text of an element as it is shown.
     pub(crate) fn text(&self, selector: &str) -> String {
         let text = self.eval(&format!("document.querySelector({}).innerText", json!(selector)));
@@ -262,6 +267,7 @@ impl Browser<'_> {
     /// As large as a phone or a desk has it.
     pub(crate) fn resize(&self, width: u32, height: u32, mobile: bool) {
         let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile});
+        self.command("Emulation.setScrollbarsHidden", &json!({"hidden": true}));
         self.command("Emulation.setDeviceMetricsOverride", &metrics);
     }
 
@@ -273,7 +279,6 @@ impl Browser<'_> {
 
     /// What is to be seen, as PNG.
     pub(crate) fn picture(&self) -> Vec<u8> {
-        self.command("Emulation.setScrollbarsHidden", &json!({"hidden": true}));
         let png = self.command("Page.captureScreenshot", &json!({"format": "png"}));
         STANDARD.decode(png["data"].as_str().expect("a picture")).expect("base64")
     }

@@ -5,6 +5,11 @@ use serde_json::json;
 
 use crate::driver::{Driver, ENTER, TAB};
 use crate::server;
+use crate::support::python;
+
+/// axe-core, the judge of what screen readers can read, in a package of 200 KB; npm
+/// would be some hundred packages of Debian's.
+const AXE: &str = "axe-playwright-python==0.1.8";
 
 #[test]
 fn the_keyboard_alone_leads_everywhere() {
@@ -87,4 +92,35 @@ fn colours_follow_the_system_or_ones_own_choice() {
     browser.open(&server, "");
     assert_eq!(back(), dark);
     browser.expect_clean_console();
+}
+
+#[test]
+fn axe_finds_nothing_that_keeps_anybody_out() {
+    let Some(driver) = Driver::start() else { return };
+    let Some(place) = python::environment(&[AXE], &["--no-deps"]) else { return };
+    let libraries = std::fs::read_dir(place.join("lib")).expect("libraries").filter_map(Result::ok);
+    let axe = libraries.map(|entry| entry.path().join("site-packages/axe_playwright_python/axe.min.js"));
+    let axe = axe.filter_map(|file| std::fs::read_to_string(file).ok()).next().expect("axe.min.js");
+    let server = server(|_| {});
+    let browser = driver.browser();
+    for view in ["test", "call", "dashboard"] {
+        browser.open_with_token(&server, view);
+        if view == "dashboard" {
+            browser.wait_for_text("#tiles", "serving");
+        }
+        if view == "test" {
+            // With a table of candidates, and what went wrong.
+            crate::test_page::run(&browser);
+        }
+        browser.eval("document.querySelectorAll('details').forEach((one) => (one.open = true))");
+        browser.execute(&axe);
+        for scheme in ["light", "dark"] {
+            browser.colours(scheme);
+            let found = browser.eval(
+                "axe.run().then(({ violations }) => violations.map(({ id, nodes }) =>
+                  [id, ...nodes.map((node) => `${node.target}: ${node.failureSummary}`)]))",
+            );
+            assert_eq!(found, json!([]), "{view}, {scheme}");
+        }
+    }
 }

@@ -21,6 +21,7 @@ pub mod login;
 pub mod namespace;
 pub mod net;
 pub mod peer;
+pub mod python;
 pub mod reply;
 pub mod request;
 pub mod server;

@@ -117,7 +117,8 @@ function append(item) {
   log.append(item);
   // A long talk does not fill the memory.
   while (log.childElementCount > 500) log.firstElementChild.remove();
-  log.scrollTop = log.scrollHeight;
+  const box = log.parentElement;
+  box.scrollTop = box.scrollHeight;
   return item;
 }
 

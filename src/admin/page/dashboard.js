@@ -111,7 +111,7 @@ function tiles(status) {
     ["Memory", bytes(process.resident_bytes ?? 0), `${count(process.open_descriptors ?? 0)} descriptors of ${count(process.max_descriptors ?? 0)}`],
   ];
   const tile = ([name, big, small, mark = ""]) => {
-    const value = el("div", { className: "big" }, big);
+    const value = el("dd", { className: "big" }, big);
     value.dataset.state = mark;
     return el("dl", { className: "tile" }, el("dt", {}, name), value, el("dd", {}, small));
   };
