@@ -23,8 +23,14 @@ step 'the mounts of an engine'
 ip link set lo up
 mount --bind "$root" "$root"
 cp "$configuration" "$root/etc/floe/floe.toml"
-mkdir -p "$root/proc"
+chown "$user" "$root/etc/floe/floe.toml"
+chmod 400 "$root/etc/floe/floe.toml"
+mkdir -p "$root/proc" "$root/dev"
 mount -t proc proc "$root/proc"
+for device in null zero random urandom; do
+  touch "$root/dev/$device"
+  mount --bind "/dev/$device" "$root/dev/$device"
+done
 mount -t tmpfs -o "uid=$user,gid=$user,mode=700" none "$root$volume"
 mount -o remount,bind,ro "$root"
 if touch "$root/etc/floe/other" 2>/dev/null; then wrong 'the root can be written to'; fi

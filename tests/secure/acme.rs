@@ -157,6 +157,24 @@ fn a_name_that_is_not_ours_gets_none_and_the_reason_is_said() {
     assert!(error.to_string().contains("AccessDenied"), "{error}");
 }
 
+#[test]
+fn what_cannot_be_kept_is_not_shown_and_the_old_one_stays() {
+    let Some(mut site) = Site::new() else { return };
+    site.open();
+    let server = Server::start(|config| {
+        site.configure(config, "tls-alpn-01", &[HOST]);
+        kept(&site.authority, config.state_directory(), -70..20);
+        // As on a full disk: the new file can't be made, for it is a directory.
+        let folder = config.state_directory().join("acme");
+        fs::create_dir_all(folder.join("certificate.new/full")).unwrap();
+    });
+    wait("it is said", || orders(&server, "failed") == 1.0);
+    let log = server.log();
+    assert!(log.contains("certificate.pem: "), "{log}");
+    assert_eq!(orders(&server, "issued"), 0.0);
+    client(site.authority.connect(site.tls())).ping();
+}
+
 /// A directory that adds renewal information (RFC 9773) to that of the ACME
 /// server, and gives it: the certificate is to be replaced at once. Returns its
 /// URL.
