@@ -142,6 +142,39 @@ pub(crate) fn impostor() -> Deed {
     })
 }
 
+/// Has a password of his own, reads the tickets of those who move (RFC 8016), and
+/// comes with them himself: mostly late, and perhaps for an allocation that is not his.
+pub(crate) fn ticket_thief(name: &'static str) -> Deed {
+    let mut kept: Vec<Vec<u8>> = Vec::new();
+    Box::new(move |deployment| {
+        for heard in &deployment.overheard {
+            let message = Message::parse(&heard.bytes).ok();
+            let ticket = message.as_ref().and_then(|m| m.get(AttributeType::MOBILITY_TICKET));
+            if let Some(ticket) = ticket.filter(|ticket| !ticket.is_empty())
+                && kept.iter().all(|known| known != ticket)
+            {
+                kept.push(ticket.to_vec());
+            }
+        }
+        kept.drain(..kept.len().saturating_sub(32));
+        let port = 1_111 + deployment.random.below(20) as u16;
+        let mut thief = Client::new(name, &format!("192.0.2.111:{port}"));
+        deployment.referee.knows(&thief, deployment.world.now.instant);
+        let id = transaction(&mut deployment.random);
+        let ticket = kept.get(deployment.random.below(kept.len().max(1)));
+        let request = ticket.map(|ticket| Request::refresh().ticket(ticket));
+        let bytes = match (request, deployment.referee.doorkeeper.nonce_of(thief.path.five_tuple)) {
+            (Some(request), Some(nonce)) => {
+                thief.nonce = nonce;
+                thief.sign_as(&request, id)
+            }
+            _ => Request::refresh().unsigned(id),
+        };
+        deployment.inject(thief.path, bytes, None);
+        Some(millis(900))
+    })
+}
+
 /// Asks for little, often, in the name of one victim: an answer each would be a flood.
 pub(crate) fn reflector(victim: IpAddr, pause: Duration) -> Deed {
     Box::new(move |deployment| {

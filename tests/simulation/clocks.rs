@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
+use floe::relay::DropReason;
+
 use crate::deployment::Deployment;
-use crate::manners::{FIREFOX, LIBNICE};
+use crate::manners::{FIREFOX, LIBNICE, Manner};
+use crate::network::ROUGH;
 use crate::story::tell;
 use crate::world::{ERIN, Setup};
 
@@ -65,5 +68,31 @@ fn after_a_long_sleep_what_has_expired_is_gone() {
         }
         deployment.run(Duration::from_secs(8_000));
         deployment.assert_heard(&callers);
+    });
+}
+
+/// While the machine sleeps the channels have their time, and the allocations do not:
+/// what was on its way comes before anybody has looked for what has expired.
+// B-135
+#[test]
+fn a_channel_that_has_had_its_time_carries_nothing() {
+    tell("a_channel_that_has_had_its_time_carries_nothing", 2, |seed| {
+        let mut deployment = Deployment::new(Setup { seed, ..Setup::default() });
+        deployment.weather = ROUGH;
+        let peer = deployment.peer("203.0.113.1:9000");
+        let talkative = Manner { lifetime: Some(3_600), ..LIBNICE };
+        let callers = [(); 3].map(|()| deployment.caller("alice", talkative));
+        for caller in callers {
+            deployment.introduce(caller, peer);
+            deployment.callers[caller].pace = Duration::from_millis(10);
+        }
+        for after in [20, 740, 1_460] {
+            deployment.at(Duration::from_secs(after), |deployment| {
+                deployment.pause(Duration::from_secs(700));
+            });
+        }
+        deployment.run(Duration::from_secs(2_180));
+        deployment.assert_heard(&callers);
+        assert!(deployment.referee.tally.drops.contains_key(&DropReason::NoChannel));
     });
 }

@@ -13,6 +13,7 @@ use crate::world::{NAMES, REALM, Sent, password};
 
 /// RFC 8656 §5
 const NONCE_LIFE: Duration = Duration::from_secs(3600);
+
 pub(crate) struct Doorkeeper {
     nonces: HashMap<Vec<u8>, (FiveTuple, UnixTime)>,
     /// By name, and whether it is for SHA-256.
@@ -73,6 +74,12 @@ impl Doorkeeper {
             *given_to == from && now.millis().abs_diff(at.millis()) < NONCE_LIFE.as_millis() as u64
         });
         if fresh { Login::In(name) } else { Login::Out(&[438]) }
+    }
+
+    /// The newest that was given to this client.
+    pub(crate) fn nonce_of(&self, client: FiveTuple) -> Option<Vec<u8>> {
+        let given = self.nonces.iter().filter(|(_, (to, _))| *to == client);
+        given.max_by_key(|(nonce, (_, at))| (at.millis(), *nonce)).map(|(nonce, _)| nonce.clone())
     }
 
     pub(crate) fn note_nonce(&mut self, to: FiveTuple, at: UnixTime, sent: &Sent) {

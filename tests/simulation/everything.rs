@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use floe::relay::AlternateServer;
 
-use crate::attackers::{Budget, forger, impostor, permission_spammer, port_scanner, reflector, replayer};
+use crate::attackers::{
+    Budget, forger, impostor, permission_spammer, port_scanner, reflector, replayer, ticket_thief,
+};
 use crate::caller::Wish;
 use crate::deployment::Deployment;
 use crate::manners::{ALL, FIREFOX, FORGETFUL, ROAMER};
@@ -138,6 +140,9 @@ fn mischief(deployment: &mut Deployment, dice: &mut SplitMix) {
     }
     if chance(dice, 4_000) {
         deployment.interfere(soon, impostor());
+    }
+    if chance(dice, 3_000) {
+        deployment.interfere(soon, ticket_thief(["alice", "carol"][dice.below(2)]));
     }
     if chance(dice, 2_000) {
         let greedy = deployment.caller("carol", FIREFOX);

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::attackers::replayer;
+use crate::attackers::{replayer, ticket_thief};
 use crate::deployment::Deployment;
 use crate::manners::{LIBJUICE, ROAMER};
 use crate::network::{CLEAR, ROUGH, STORM};
@@ -94,5 +94,28 @@ fn tickets_get_over_any_weather() {
         deployment.run(Duration::from_secs(900));
         deployment.assert_heard(&callers);
         assert!(deployment.referee.moves > 100, "{} moves", deployment.referee.moves);
+    });
+}
+
+/// Callers who move and say nothing: their tickets stay known for half a minute, to
+/// their user alone.
+// E-006 E-008
+#[test]
+fn tickets_are_of_no_use_to_others_nor_for_long() {
+    tell("tickets_are_of_no_use_to_others_nor_for_long", 2, |seed| {
+        let mut deployment = Deployment::new(Setup { seed, shards: 3, ..Setup::default() });
+        let callers = [(); 6].map(|()| deployment.caller("alice", ROAMER));
+        deployment.interfere(Duration::from_secs(8), ticket_thief("carol"));
+        deployment.interfere(Duration::from_secs(8), ticket_thief("alice"));
+        deployment.interfere(
+            Duration::from_secs(10),
+            Box::new(move |deployment| {
+                let who = callers[deployment.random.below(callers.len())];
+                deployment.roam(who);
+                Some(Duration::from_secs(25))
+            }),
+        );
+        deployment.run(Duration::from_secs(900));
+        assert!(deployment.referee.moves > 20, "{} moves", deployment.referee.moves);
     });
 }

@@ -42,7 +42,7 @@ pub(crate) struct Referee {
     /// The Refresh that has moved an actor last.
     moved_by: HashMap<usize, TransactionId>,
     relays: HashMap<SocketAddr, usize>,
-    doorkeeper: Doorkeeper,
+    pub(crate) doorkeeper: Doorkeeper,
     per_user: u32,
     in_all: u32,
     has_v6: bool,
