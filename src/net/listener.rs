@@ -10,8 +10,13 @@ use super::thread::{Common, watch};
 use super::udp::{BATCH, Socket};
 use crate::relay::{ClientAddr, ClientPath, DropReason, FiveTuple, Link, ServerAddr, Transport};
 
-/// Batches read before other tasks get their turn.
-const BATCHES_A_TURN: usize = 4;
+/// Packets read before other tasks get their turn. A batch is not cut short for it:
+/// where the kernel joins packets, its last one may bring many more.
+const PACKETS_A_TURN: usize = 4 * BATCH;
+
+/// Messages read at once from a socket whose last batch was of joined packets: each
+/// may be 64 of them, and a batch is to be no longer for it.
+const WHEN_JOINED: usize = BATCH / 8;
 
 /// Serves the listener that is number `link` of its shard.
 pub(super) async fn serve(common: Rc<Common>, link: u32) -> io::Result<()> {
@@ -23,28 +28,43 @@ pub(super) async fn serve(common: Rc<Common>, link: u32) -> io::Result<()> {
         let listener = &common.shard.borrow().listeners[link as usize];
         (ServerAddr::new(listener.local), listener.takes)
     };
-    let read = |socket: &Socket| read_batch(&common, socket, Link(link), server, takes);
+    let mut slots = BATCH;
     loop {
         let mut guard = socket.readable().await?;
-        if (0..BATCHES_A_TURN).all(|_| read(socket.get_ref())) {
-            drop(guard);
+        let mut taken = 0;
+        while taken < PACKETS_A_TURN {
+            let (packets, empty) = read_batch(&common, socket.get_ref(), slots, Link(link), server, takes);
+            slots = if packets > BATCH { WHEN_JOINED } else { BATCH };
+            if empty {
+                guard.clear_ready();
+                break;
+            }
+            taken += packets;
+        }
+        drop(guard);
+        if taken >= PACKETS_A_TURN {
             tokio::task::yield_now().await;
-        } else {
-            guard.clear_ready();
         }
     }
 }
 
-/// Reads and handles one batch. False when the socket is empty for certain: a
-/// batch that is not full proves it without another read.
-fn read_batch(common: &Common, socket: &Socket, link: Link, server: ServerAddr, takes: Takes) -> bool {
+/// Reads and handles one batch: how many packets it brought, and whether the socket is
+/// empty for certain, which a batch that is not full proves without another read.
+fn read_batch(
+    common: &Common,
+    socket: &Socket,
+    slots: usize,
+    link: Link,
+    server: ServerAddr,
+    takes: Takes,
+) -> (usize, bool) {
     let received = &mut *common.received.borrow_mut();
     received.clear();
-    let empty = match socket.recv_more(received, BATCH) {
+    let empty = match socket.recv_more(received, slots) {
         Ok(empty) => empty,
         Err(error) => {
             common.shard.borrow_mut().receive_failed(&error);
-            return false;
+            return (0, true);
         }
     };
     let shard = &mut *common.shard.borrow_mut();
@@ -79,5 +99,5 @@ fn read_batch(common: &Common, socket: &Socket, link: Link, server: ServerAddr, 
         }
     }
     shard.flush(now, |packet| received.bytes(packet));
-    !empty
+    (received.len(), empty)
 }

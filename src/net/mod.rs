@@ -10,7 +10,8 @@
 //! connection is.
 //!
 //! A packet's way: `udp` receives a batch, `listener` (or `relays`, or `tcp`)
-//! hands each packet to the engine, `shard` sends what the routes say. The bytes
+//! hands each packet to the engine by way of `shard`, `outgoing` sends what the
+//! routes say. The bytes
 //! of TCP relays are no packets: `tcp_relay` has the peers' connections, and
 //! `splice` joins each to a client's.
 
@@ -27,6 +28,7 @@ mod inbox;
 mod limit;
 mod listener;
 mod log;
+mod outgoing;
 pub mod proxy;
 mod random;
 mod relays;

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::ptr::NonNull;
 
-use libc::{iovec, mmsghdr};
+use libc::{iovec, mmsghdr, msghdr};
 
 use super::BATCH;
 use super::control::Outbound;
@@ -383,7 +383,12 @@ unsafe fn hand_over(socket: RawFd, headers: &mut [mmsghdr]) -> io::Result<usize>
     // SAFETY: as the caller says; the slice's own length.
     let count = unsafe {
         match headers {
-            // For one, this is the shorter way.
+            // For one, these are the shorter ways.
+            [one] if one.msg_hdr.msg_iovlen == 1 && one.msg_hdr.msg_controllen == 0 => {
+                let msghdr { msg_name: name, msg_namelen: length, msg_iov: part, .. } = one.msg_hdr;
+                let iovec { iov_base: bytes, iov_len: count } = *part;
+                libc::sendto(socket, bytes, count, flags, name.cast(), length).min(0) + 1
+            }
             [one] => libc::sendmsg(socket, &raw const one.msg_hdr, flags).min(0) + 1,
             many => libc::sendmmsg(socket, many.as_mut_ptr(), many.len() as _, flags as _) as isize,
         }
