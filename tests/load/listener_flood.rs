@@ -28,7 +28,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(50);
 const GROWTH: usize = 2 * 1024;
 
 /// A client over UDP that repeats a request until it is answered.
-struct Patient {
+pub(crate) struct Patient {
     socket: UdpSocket,
     login: Login,
     lost: usize,
@@ -36,7 +36,7 @@ struct Patient {
 
 impl Patient {
     /// With an allocation, made while nothing is lost.
-    fn new(server: &Server) -> Self {
+    pub(crate) fn new(server: &Server) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a free loopback port");
         socket.connect(server.udp()).expect("connected");
         socket.set_read_timeout(Some(TRY_AGAIN)).expect("a timeout");
@@ -48,9 +48,14 @@ impl Patient {
         patient
     }
 
-    fn call(&mut self, request: Request) {
+    pub(crate) fn call(&mut self, request: Request) {
         let bytes = self.login.sign(request);
         self.ask(&bytes).ok();
+    }
+
+    /// Tries that were not answered.
+    pub(crate) const fn lost(&self) -> usize {
+        self.lost
     }
 
     fn ask(&mut self, request: &[u8]) -> Reply {

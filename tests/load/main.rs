@@ -28,6 +28,7 @@ mod noise;
 mod out_of_descriptors;
 mod process;
 mod relay_flood;
+mod saturated;
 mod slow_reader;
 mod slowloris;
 mod spoofed_sources;
