@@ -245,6 +245,14 @@ impl Client {
         }
     }
 
+    /// The UDP socket itself, connected to the server.
+    pub fn datagrams(&self) -> &UdpSocket {
+        match &self.link {
+            Link::Udp(socket) => socket,
+            Link::Stream { .. } | Link::Dtls(_) => panic!("no bare UDP"),
+        }
+    }
+
     /// Sends these bytes; the next thing that comes is their response.
     pub fn ask_bytes(&mut self, bytes: &[u8]) -> Reply {
         self.send(bytes);

@@ -59,4 +59,10 @@ impl Peer {
         let (got, source) = self.receive();
         assert_eq!((got.as_slice(), source), (payload, from));
     }
+
+    /// The same without memory of its own: `buffer` holds any datagram.
+    pub fn expect_into(&self, buffer: &mut [u8], payload: &[u8], from: SocketAddr) {
+        let (length, source) = self.0.recv_from(buffer).expect("a datagram for the peer");
+        assert_eq!((&buffer[..length], source), (payload, from));
+    }
 }
