@@ -12,6 +12,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod page;
+mod profile;
 mod servers;
 mod turn_crate;
 mod workloads;

@@ -10,7 +10,8 @@ use floe::client::bench::units::Rate;
 use floe::client::bench::{self, Bounds, Direction, End, Job, Options, Traffic};
 use floe::client::transport::{Endpoint, Transport};
 
-use crate::servers::{PASSWORD, Rival, USER};
+use crate::profile::{self, Profile, Recording};
+use crate::servers::{PASSWORD, Rival, Running, USER};
 
 /// How much is made of it.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +46,8 @@ impl Effort {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
+    /// What floe's CPU over coturn's is meant to be at most.
+    pub(crate) aim: Option<f64>,
     transport: Transport,
     kind: Kind,
 }
@@ -85,34 +88,42 @@ const MANY: Packets = Packets { clients: 1_000, rate: Some(50_000), ..UP };
 const FLOOD: Packets = Packets { burst: 16, rate: None, ..UP };
 
 pub(crate) const WORKLOADS: [Workload; 16] = [
-    udp("up, 40 k/s", Kind::Relay(UP)),
-    udp("down, 40 k/s", Kind::Relay(DOWN)),
-    udp("up, 8 × 1,200 B, 100 k/s", Kind::Relay(LARGE)),
-    udp("down, 8 × 1,200 B, 100 k/s", Kind::Relay(Packets { direction: Direction::Down, ..LARGE })),
-    udp("the same up, joined by GSO", Kind::Relay(Packets { join: true, ..LARGE })),
-    udp("the same down, joined", Kind::Relay(Packets { direction: Direction::Down, join: true, ..LARGE })),
-    udp("up, 1,000 clients, 50 k/s", Kind::Relay(MANY)),
-    udp("indications up, 40 k/s", Kind::Relay(Packets { by_channel: false, ..UP })),
-    udp("indications down, 40 k/s", Kind::Relay(Packets { by_channel: false, ..DOWN })),
-    udp("up without limit", Kind::Relay(FLOOD)),
-    udp("down without limit", Kind::Relay(Packets { direction: Direction::Down, ..FLOOD })),
-    tcp("TCP up, 40 k/s", UP),
-    tcp("TCP down, 40 k/s", DOWN),
-    tcp("TCP up without limit", FLOOD),
-    udp("Binding, 40 k/s", Kind::Binding(40_000)),
-    udp("Allocate, 500/s", Kind::Allocate(500)),
+    udp("up, 40 k/s", Some(0.58), Kind::Relay(UP)),
+    udp("down, 40 k/s", Some(0.58), Kind::Relay(DOWN)),
+    udp("up, 8 × 1,200 B, 100 k/s", Some(0.52), Kind::Relay(LARGE)),
+    udp(
+        "down, 8 × 1,200 B, 100 k/s",
+        Some(0.55),
+        Kind::Relay(Packets { direction: Direction::Down, ..LARGE }),
+    ),
+    udp("the same up, joined by GSO", None, Kind::Relay(Packets { join: true, ..LARGE })),
+    udp(
+        "the same down, joined",
+        None,
+        Kind::Relay(Packets { direction: Direction::Down, join: true, ..LARGE }),
+    ),
+    udp("up, 1,000 clients, 50 k/s", Some(0.60), Kind::Relay(MANY)),
+    udp("indications up, 40 k/s", Some(0.60), Kind::Relay(Packets { by_channel: false, ..UP })),
+    udp("indications down, 40 k/s", Some(0.60), Kind::Relay(Packets { by_channel: false, ..DOWN })),
+    udp("up without limit", Some(0.60), Kind::Relay(FLOOD)),
+    udp("down without limit", Some(0.60), Kind::Relay(Packets { direction: Direction::Down, ..FLOOD })),
+    tcp("TCP up, 40 k/s", Some(0.60), UP),
+    tcp("TCP down, 40 k/s", Some(0.60), DOWN),
+    tcp("TCP up without limit", Some(0.60), FLOOD),
+    udp("Binding, 40 k/s", Some(0.60), Kind::Binding(40_000)),
+    udp("Allocate, 500/s", Some(0.35), Kind::Allocate(500)),
 ];
 
 /// One of each kind, to see that it works.
 const TRIED: [&str; 5] =
     ["down, 40 k/s", "indications up, 40 k/s", "TCP up, 40 k/s", "Binding, 40 k/s", "Allocate, 500/s"];
 
-const fn udp(name: &'static str, kind: Kind) -> Workload {
-    Workload { name, transport: Transport::Udp, kind }
+const fn udp(name: &'static str, aim: Option<f64>, kind: Kind) -> Workload {
+    Workload { name, aim, transport: Transport::Udp, kind }
 }
 
-const fn tcp(name: &'static str, packets: Packets) -> Workload {
-    Workload { name, transport: Transport::Tcp, kind: Kind::Relay(packets) }
+const fn tcp(name: &'static str, aim: Option<f64>, packets: Packets) -> Workload {
+    Workload { name, aim, transport: Transport::Tcp, kind: Kind::Relay(packets) }
 }
 
 /// Rates of the curve over offered load, a second; 0 is no limit.
@@ -133,12 +144,17 @@ pub(crate) struct Results {
     pub(crate) rows: Vec<Row>,
     /// Of each rival, what came of each rate of [`CURVE`].
     pub(crate) curves: Vec<Vec<Step>>,
+    /// Where floe's time goes.
+    pub(crate) profiles: Vec<Profile>,
+    /// Load averages of the machine, before and after.
+    pub(crate) busy: [Option<f64>; 2],
 }
 
 impl Results {
     /// Each round goes through all loads, and each load through all rivals, so that
     /// a machine that grows slow does so for all of them.
     pub(crate) fn measure(rivals: &[Rival], effort: Effort, only: Option<&str>) -> Result<Self, String> {
+        let before = load_average();
         let chosen = WORKLOADS.iter().filter(|one| only.is_none_or(|only| one.name.contains(only)));
         let chosen = chosen.filter(|one| !effort.is_try() || TRIED.contains(&one.name));
         let mut rows: Vec<Row> =
@@ -166,13 +182,38 @@ impl Results {
             );
             eprintln!("over offered load: {}", rival.title);
         }
-        Ok(Self { rivals: rivals.to_vec(), effort, rows, curves })
+        let mut profiles = Vec::new();
+        for row in rows.iter().filter(|_| only.is_none() && !effort.is_try()) {
+            if profile::LOADS.contains(&row.workload.name) {
+                profiles.extend(profiled(&rivals[0], row.workload, effort)?);
+            }
+        }
+        let busy = [before, load_average()];
+        Ok(Self { rivals: rivals.to_vec(), effort, rows, curves, profiles, busy })
     }
+}
+
+/// Of the last minute.
+fn load_average() -> Option<f64> {
+    std::fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
+/// One load once more, looked at by `perf`.
+fn profiled(rival: &Rival, workload: Workload, effort: Effort) -> Result<Option<Profile>, String> {
+    let server = rival.start()?;
+    let Some(recording) = Recording::begin(server.pid(), effort.warmup + effort.duration) else {
+        return Ok(None);
+    };
+    load(&server, workload, workload.job(effort))?;
+    Ok(recording.end(workload.name))
 }
 
 /// One rival, started for it, under one load.
 fn run(rival: &Rival, workload: Workload, job: Job) -> Result<Vec<Step>, String> {
-    let server = rival.start()?;
+    load(&rival.start()?, workload, job)
+}
+
+fn load(server: &Running, workload: Workload, job: Job) -> Result<Vec<Step>, String> {
     let address = if workload.transport == Transport::Udp { Some(server.udp) } else { server.tcp };
     let options = Options {
         server: Endpoint {
