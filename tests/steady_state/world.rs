@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use floe::auth::{Directory, DirectorySettings, ThirdPartySettings, User};
-use floe::net::{Listener, OsRandom, Plan, Running, Server};
+use floe::net::{Listener, OsRandom, Plan, Running, Server, Web};
 use floe::policy::{Ledger, OwnAddresses, PeerFilter, SharedBandwidth, SourceThrottle};
 use floe::relay::ports::RelayPool;
 use floe::relay::{Settings, Transport};
@@ -69,6 +69,7 @@ pub(crate) fn start() -> Serving {
         dtls: Vec::new(),
         certificates: None,
         tls_challenges: None,
+        web: Web::default(),
         balancers: Vec::new(),
         shards: 1,
         socket_buffer: 0,
