@@ -48,14 +48,20 @@ impl Patient {
         patient
     }
 
-    pub(crate) fn call(&mut self, request: Request) {
+    fn call(&mut self, request: Request) {
         let bytes = self.login.sign(request);
         self.ask(&bytes).ok();
     }
 
-    /// Tries that were not answered.
-    pub(crate) const fn lost(&self) -> usize {
-        self.lost
+    /// Refreshes again and again, a few times at least.
+    pub(crate) fn refresh_until(&mut self, over: &AtomicBool) {
+        let mut answered = 0;
+        while answered < 3 || !over.load(Ordering::Relaxed) {
+            self.call(Request::refresh(600));
+            answered += 1;
+            thread::sleep(TRY_AGAIN);
+        }
+        println!("on the flooded listener: {answered} Refreshes answered, {} tries lost", self.lost);
     }
 
     fn ask(&mut self, request: &[u8]) -> Reply {
@@ -109,18 +115,7 @@ fn control_requests_are_answered() {
     let over = AtomicBool::new(false);
     let (sent, _) = alongside(&mut bystanders, || {
         thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut answered = 0;
-                while answered < 3 || !over.load(Ordering::Relaxed) {
-                    patient.call(Request::refresh(600));
-                    answered += 1;
-                    thread::sleep(TRY_AGAIN);
-                }
-                println!(
-                    "on the flooded listener: {answered} Refreshes answered, {} tries lost",
-                    patient.lost
-                );
-            });
+            scope.spawn(|| patient.refresh_until(&over));
             let (start, mut sent) = (Instant::now(), 0);
             while start.elapsed() < FLOOD {
                 sent += send_all();

@@ -20,9 +20,6 @@ const FLOOD: Duration = Duration::from_secs(3);
 
 const CHANNEL: u16 = 0x4777;
 
-/// Between two Refreshes.
-const PAUSE: Duration = Duration::from_millis(50);
-
 /// Sends these until `FLOOD` is over; how many the kernel took.
 fn flood(socket: &Socket, packet: Datagram<'_>) -> usize {
     let (start, mut sent) = (Instant::now(), 0);
@@ -61,15 +58,7 @@ fn a_client_that_floods_is_relayed_and_starves_nobody() {
     let over = AtomicBool::new(false);
     let sent = alongside(&mut bystanders, || {
         thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut answered = 0;
-                while answered < 3 || !over.load(Ordering::Relaxed) {
-                    patient.call(Request::refresh(600));
-                    answered += 1;
-                    thread::sleep(PAUSE);
-                }
-                println!("beside the flood: {answered} Refreshes answered, {} tries lost", patient.lost());
-            });
+            scope.spawn(|| patient.refresh_until(&over));
             let sent = flood(&socket, packet);
             over.store(true, Ordering::Relaxed);
             sent
