@@ -33,13 +33,15 @@ use stage::{Stage, Work};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Instructions for each, counted with few allocations and with many. Set to what was
-/// counted when the limit was last changed, rounded; [`TOLERANCE`] comes on top.
+/// counted when the limit was last changed, rounded; [`TOLERANCE`] comes on top. As
+/// `tests/run` builds it: with hash functions that are not optimised, which is most of
+/// what Allocate takes there.
 const INSTRUCTIONS: [(Work, u64); 5] = [
-    (Work::ChannelDataUp, 0),
-    (Work::ChannelDataDown, 0),
-    (Work::Send, 0),
-    (Work::Data, 0),
-    (Work::Allocate, 0),
+    (Work::ChannelDataUp, 550),
+    (Work::ChannelDataDown, 650),
+    (Work::Send, 1_240),
+    (Work::Data, 955),
+    (Work::Allocate, 727_500),
 ];
 
 /// Compilers and C libraries differ: percent.
