@@ -28,7 +28,6 @@ const NOT_RUN: &[(&str, &str)] = &[
         "no container engine; see tests/operate/container.rs",
     ),
     ("floe check", "tests/check runs it against servers of every kind"),
-    ("floe check", "it asks servers of the reader's own; tests/check has one for each verdict"),
     ("floe bench", "a measurement takes minutes; tests/bench runs each kind for a moment"),
 ];
 
