@@ -88,6 +88,7 @@ fn serve() -> SocketAddr {
         pool: Arc::new(RelayPool::new(&[(local, local)], 50_000..=50_009)),
         admissions: None,
         lost_log_lines: Arc::default(),
+        public_address_changed: None,
         started: UnixTime::from_secs(1_700_000_000),
         readiness: seen,
         token: String::new(),

@@ -46,6 +46,7 @@ pub(super) fn state() -> (State, watch::Sender<Readiness>) {
         pool: Arc::new(RelayPool::new(&[(local, "192.0.2.1".parse().unwrap())], 49152..=49161)),
         admissions: None,
         lost_log_lines: Arc::default(),
+        public_address_changed: None,
         started: UnixTime::from_millis(1_756_200_000_500),
         readiness: seen,
         token: "run-token".into(),

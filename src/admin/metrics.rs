@@ -267,6 +267,13 @@ fn server(page: &mut Page, sources: &Sources) {
         "Log lines that were not written because the log was not read fast enough.",
         [(vec![], sources.lost_log_lines.load(Relaxed))],
     );
+    if let Some(changed) = &sources.public_address_changed {
+        page.gauge(
+            "floe_public_address_changed",
+            "1 while relay.discover tells another public address than at the start, else 0: restart floe to use it.",
+            [(vec![], u64::from(changed.load(Relaxed)))],
+        );
+    }
 }
 
 fn tls(page: &mut Page, admissions: Admissions) {

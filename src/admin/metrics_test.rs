@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use super::super::harness::{self, Server};
 use super::*;
@@ -65,6 +65,7 @@ fn metrics(change: impl FnOnce(&mut Sources)) -> Metrics {
         admissions: None,
         pool: state.pool,
         lost_log_lines: Arc::default(),
+        public_address_changed: None,
         started: state.started,
         readiness: state.readiness,
     };
@@ -210,6 +211,16 @@ fn lost_log_lines_are_counted() {
     let metrics = metrics(|sources| sources.lost_log_lines = lost.clone());
     lost.store(5, Relaxed);
     assert_eq!(scraped(&metrics)["floe_log_lines_lost_total"], 5.0);
+}
+
+#[test]
+fn a_public_address_that_has_changed_is_a_one() {
+    let changed = Arc::new(AtomicBool::new(false));
+    let metrics_of = metrics(|sources| sources.public_address_changed = Some(changed.clone()));
+    assert_eq!(scraped(&metrics_of)["floe_public_address_changed"], 0.0);
+    changed.store(true, Relaxed);
+    assert_eq!(scraped(&metrics_of)["floe_public_address_changed"], 1.0);
+    assert!(!scraped(&metrics(|_| {})).contains_key("floe_public_address_changed"));
 }
 
 #[tokio::test]

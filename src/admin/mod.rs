@@ -58,7 +58,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use axum::Router;
@@ -100,6 +100,9 @@ pub struct State {
     pub admissions: Option<Box<dyn Fn() -> Admissions + Send + Sync>>,
     /// Log lines that the lossy writer could not keep, if there is one.
     pub lost_log_lines: Arc<AtomicU64>,
+    /// Whether the public address is another one than was found at the start;
+    /// `None` where nobody looks.
+    pub public_address_changed: Option<Arc<AtomicBool>>,
     /// When the server was started.
     pub started: UnixTime,
     /// What `/readyz` answers.
@@ -291,6 +294,7 @@ impl Shared {
             pool: state.pool,
             admissions: state.admissions,
             lost_log_lines: state.lost_log_lines,
+            public_address_changed: state.public_address_changed,
             started: state.started,
             readiness: state.readiness,
         });

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use tokio::sync::watch;
 
@@ -21,6 +21,7 @@ pub(super) struct Sources {
     pub(super) pool: Arc<RelayPool>,
     pub(super) admissions: Option<Box<dyn Fn() -> Admissions + Send + Sync>>,
     pub(super) lost_log_lines: Arc<AtomicU64>,
+    pub(super) public_address_changed: Option<Arc<AtomicBool>>,
     pub(super) started: UnixTime,
     pub(super) readiness: watch::Receiver<Readiness>,
 }

@@ -22,6 +22,8 @@ pub(super) struct Banner<'a> {
     pub(super) listeners: &'a [(Transport, SocketAddr)],
     /// `(local, advertised)`.
     pub(super) relays: &'a [(IpAddr, IpAddr)],
+    /// Public addresses that were found out, and by whom.
+    pub(super) found: &'a [String],
     /// Ports of the relays.
     pub(super) ports: PortRange,
     /// `stun:` and `turn:` URLs as clients reach it.
@@ -58,6 +60,7 @@ pub(super) fn banner(of: &Banner<'_>) -> String {
         of.listeners.iter().map(|(transport, at)| format!("{} {at}", transport.name())),
     );
     list(&mut text, "relaying", of.relays.iter().map(|relay| relay_line(*relay, of.ports)));
+    list(&mut text, "found", of.found);
     list(&mut text, "realm", [of.realm]);
     list(&mut text, "admin", [of.admin.unwrap_or("off")]);
     list(&mut text, "web page", of.page.iter());

@@ -29,6 +29,7 @@ fn show(relays: &[(IpAddr, IpAddr)], access: &Access, warnings: &[String]) -> St
         realm: "floe",
         listeners: &LISTENERS,
         relays,
+        found: &[],
         ports: PORTS,
         urls: &crate::config::urls::urls(&LISTENERS, relays, None),
         access,

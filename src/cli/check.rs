@@ -11,10 +11,12 @@ use super::surroundings::Surroundings;
 use super::{Failure, logging, say};
 use crate::auth;
 use crate::client::Credentials;
+use crate::client::check::local::{self, Plan};
 use crate::client::check::report::Report;
 use crate::client::check::{self, Login, Options, Progress, Server};
 use crate::client::transport::Transport;
 use crate::client::url::ServerUrl;
+use crate::config::{self, FILE_VARIABLE, Sources};
 use crate::relay::UnixTime;
 
 /// Whom time-limited credentials are made for.
@@ -32,6 +34,13 @@ pub(super) struct Args {
     /// listener of the running local server
     #[arg(value_name = "URL", value_parser = server)]
     urls: Vec<Server>,
+    /// Look at this machine and the configuration instead, and send nothing: descriptors, buffers, connection
+    /// tracking, offloads, clock, settings, files
+    #[arg(long, conflicts_with_all = ["urls", "transport", "ca"])]
+    local: bool,
+    /// Configuration that --local looks at [env: FLOE_CONFIG]; default: every key's default
+    #[arg(long, value_name = "FILE", requires = "local")]
+    config: Option<PathBuf>,
     /// User of the server; default: time-limited credentials of the running local server
     #[arg(long, value_name = "NAME", env = "TURN_USERNAME")]
     username: Option<String>,
@@ -72,6 +81,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
+    if args.local {
+        return args.tell(&runtime.block_on(args.local())?);
+    }
     let report = runtime.block_on(async {
         let options = args.options().await?;
         let mut screen = Screen::new(args.json);
@@ -94,6 +106,20 @@ impl Args {
         // The report has said what failed.
         let good = report.ok && (report.warnings == 0 || !self.strict);
         if good { Ok(()) } else { Err(Failure::Failed(String::new())) }
+    }
+
+    async fn local(&self) -> Result<Report, Failure> {
+        let variable = || std::env::var_os(FILE_VARIABLE).filter(|path| !path.is_empty());
+        let file = self.config.clone().or_else(|| variable().map(PathBuf::from));
+        let sources =
+            Sources { file: file.clone(), environment: std::env::vars_os().collect(), flags: Vec::new() };
+        let loaded = config::load(&sources)?;
+        let pid = Surroundings::find(true).await?.0.pid;
+        let plan = Plan { loaded: &loaded, file: file.as_deref(), pid };
+        let mut screen = Screen::new(self.json);
+        let report = local::run(&plan, &mut |progress| screen.show(progress));
+        screen.bar.finish_and_clear();
+        Ok(report)
     }
 
     /// The flags, completed by what runs here. The credentials of a local server

@@ -89,6 +89,7 @@ fn told(running: &Running, loaded: &Loaded) -> String {
         realm: &loaded.config.realm,
         listeners: running.listeners(),
         relays: running.relays(),
+        found: running.found(),
         ports: loaded.config.relay.ports,
         urls: running.urls(),
         access: running.access(),

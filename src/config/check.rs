@@ -49,6 +49,7 @@ pub(super) fn check(config: &Config, given: &BTreeMap<&'static str, Given>, repo
     check.acme();
     check.https();
     check.relays();
+    check.discover();
     check.ports();
     check.alternates();
     check.nat_discovery();

@@ -108,6 +108,11 @@ pub(super) static KEYS: &[Key] = &[
     .fields(&["names", "to", "proxy-protocol"]),
     Key::new("relay.addresses", Kind::List, IPS),
     Key::new("relay.external-addresses", Kind::List, IPS),
+    Key::new(
+        "relay.discover",
+        Kind::List,
+        "a list of who knows the public address, as [\"stun:stun.example.org:3478\"], [\"aws\"] or [\"env:HOST_IP\"]",
+    ),
     Key::new("relay.ports", Kind::Text, "first and last port, as \"49152-65535\""),
     Key::new("relay.tcp", Kind::Switch, SWITCH),
     Key::new("relay.mobility", Kind::Switch, SWITCH),

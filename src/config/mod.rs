@@ -12,6 +12,7 @@ mod acme;
 mod alternate;
 mod check;
 pub mod coturn;
+mod discover;
 mod https;
 mod key;
 mod layer;
@@ -24,6 +25,7 @@ pub mod urls;
 
 pub use acme::{Acme, Challenge};
 pub use alternate::AlternateServer;
+pub use discover::{AddressSource, Cloud};
 pub use https::{Https, WebServer};
 pub use layer::{FILE_VARIABLE, Flag, Sources};
 pub use load::{Effective, Loaded, load, load_text};

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::acme::Acme;
 use super::alternate::AlternateServer;
+use super::discover::AddressSource;
 use super::https::Https;
 use super::oauth::OauthKey;
 use super::secret::Secret;
@@ -157,6 +158,8 @@ pub struct Relay {
     /// Public address of each of `addresses`, in order; with `addresses` empty,
     /// at most one per family.
     pub external_addresses: Vec<IpAddr>,
+    /// Who is asked for the public address of private ones.
+    pub discover: Vec<AddressSource>,
     /// Ports of relayed transport addresses.
     pub ports: PortRange,
     /// TCP allocations (RFC 6062).
@@ -179,6 +182,7 @@ impl Default for Relay {
         Self {
             addresses: Vec::new(),
             external_addresses: Vec::new(),
+            discover: Vec::new(),
             ports: PortRange { first: 49152, last: 65535 },
             tcp: false,
             mobility: false,

@@ -37,6 +37,21 @@ pub fn local_addresses() -> io::Result<Vec<IpAddr>> {
     Ok(addresses)
 }
 
+/// Whether only some can reach it: private, shared, link-local, loopback, or no
+/// address at all.
+pub fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            let is_shared = a == 100 && b & 0xC0 == 64;
+            v4.is_private() || v4.is_loopback() || v4.is_link_local() || a == 0 || is_shared
+        }
+        IpAddr::V6(v6) => {
+            v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local()
+        }
+    }
+}
+
 /// Raises RLIMIT_NOFILE to its hard limit and returns what it is now;
 /// `u64::MAX` is no limit.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
@@ -56,6 +71,31 @@ mod tests {
         let addresses = local_addresses().unwrap();
         assert!(addresses.contains(&IpAddr::V4(Ipv4Addr::LOCALHOST)), "{addresses:?}");
         assert!(addresses.is_sorted_by(|a, b| a < b), "sorted, each once: {addresses:?}");
+    }
+
+    #[test]
+    fn private_addresses_are_told_from_public_ones() {
+        for ip in [
+            "10.0.0.1",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "127.0.0.1",
+            "169.254.1.1",
+            "0.0.0.0",
+            "100.64.0.1",
+            "100.127.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "fd00::1",
+            "::ffff:10.0.0.1",
+        ] {
+            assert!(is_private(ip.parse().unwrap()), "{ip}");
+        }
+        for ip in ["8.8.8.8", "172.32.0.1", "100.128.0.1", "2001:db8::1", "::ffff:8.8.8.8"] {
+            assert!(!is_private(ip.parse().unwrap()), "{ip}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod admin_room;
 mod certificates;
 mod listeners;
 mod logins;
+mod public_address;
 mod running;
 mod runtime;
 mod settings;
@@ -34,6 +35,7 @@ use crate::relay::ports::RelayPool;
 use acme::Acme;
 use addresses::OTHER_DESCRIPTORS;
 use listeners::Listeners;
+use public_address::PublicAddresses;
 use steering::Steering;
 
 pub use running::Running;
@@ -76,7 +78,8 @@ pub enum Access {
 pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running, StartError> {
     let config = &loaded.config;
     let mut warnings = Vec::new();
-    let relays = addresses::relay_addresses(config);
+    let mut relays = addresses::relay_addresses(config);
+    let public = PublicAddresses::find(config, &mut relays, &mut warnings)?;
     let descriptors = addresses::check_descriptors(config, relays.len() as u64, &mut warnings);
     let mut random = OsRandom::new().map_err(|error| system("get random bytes", &error))?;
     let (secrets, made_up) = logins::secrets(config);
@@ -138,6 +141,8 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
     let host = host.or_else(|| config.acme.names.first().cloned());
     let urls = urls::urls(&told, &relays, host.as_deref());
     let access = logins::access(config, &secrets, made_up, now)?;
+    let found = public.as_ref().map(PublicAddresses::lines).unwrap_or_default();
+    let public = public.map(PublicAddresses::watch);
     let token = random_token();
     let (readiness, readiness_seen) = watch::channel(Readiness::Starting);
     let state = admin::State {
@@ -146,6 +151,7 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
         counters: net.counters().to_vec(),
         pool,
         lost_log_lines,
+        public_address_changed: public.as_ref().map(|(_, changed)| Arc::clone(changed)),
         admissions: certificates::admissions(config, net.clone(), certificates, acme.as_ref()),
         started: now,
         readiness: readiness_seen,
@@ -171,12 +177,14 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
         readiness,
         admin,
         relays,
+        found,
         urls,
         access,
         warnings,
         token,
         _runtime_file: runtime_file,
         _acme: acme.map(Acme::start),
+        _public_address: public.map(|(task, _)| task),
     })
 }
 

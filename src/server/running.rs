@@ -23,6 +23,7 @@ pub struct Running {
     pub(super) readiness: watch::Sender<Readiness>,
     pub(super) admin: Option<AdminTask>,
     pub(super) relays: Vec<(IpAddr, IpAddr)>,
+    pub(super) found: Vec<String>,
     pub(super) urls: Vec<String>,
     pub(super) access: Access,
     pub(super) warnings: Vec<String>,
@@ -31,6 +32,8 @@ pub struct Running {
     pub(super) _runtime_file: Option<RuntimeFile>,
     /// Ended when this is dropped.
     pub(super) _acme: Option<JoinSet<()>>,
+    /// Likewise.
+    pub(super) _public_address: Option<JoinSet<()>>,
 }
 
 impl Running {
@@ -42,6 +45,11 @@ impl Running {
     /// Relay addresses as `(local, advertised)`.
     pub fn relays(&self) -> &[(IpAddr, IpAddr)] {
         &self.relays
+    }
+
+    /// Public addresses that were found out, and by whom; lines for people.
+    pub fn found(&self) -> &[String] {
+        &self.found
     }
 
     /// `stun:` and `turn:` URLs as clients reach the server.

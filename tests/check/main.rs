@@ -11,6 +11,7 @@ mod certificates;
 mod credentials;
 mod examination;
 mod good;
+mod local;
 mod network;
 mod reach;
 

@@ -14,6 +14,7 @@ mod documents;
 mod grafana;
 mod manual;
 mod package;
+mod public_address;
 mod service_manager;
 mod signals;
 

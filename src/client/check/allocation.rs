@@ -5,11 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::report::{Cause, Finding, Status, Step};
-use super::{Doctor, Target, address};
+use super::{Doctor, Target};
 use crate::client::Credentials;
 use crate::client::transport::Transport;
 use crate::client::turn::session::{Session, SessionError};
 use crate::client::turn::{Request, Response};
+use crate::net::discover::is_private;
 use crate::wire::{AttributeType, ChannelNumber};
 
 /// The channel that either side binds to the other.
@@ -221,7 +222,7 @@ fn relayed_address(relayed: IpAddr, server: IpAddr) -> Finding {
                           coturn: external-ip)";
     let failed =
         |found: String| Finding::failed(Step::RelayedAddress, Cause::PrivateRelay, found, ADVICE.to_owned());
-    match (address::is_private(relayed), address::is_private(server)) {
+    match (is_private(relayed), is_private(server)) {
         _ if relayed.is_unspecified() => failed(format!("{relayed} is no address: nobody can send there")),
         _ if relayed.is_loopback() && !server.is_loopback() => {
             failed(format!("{relayed} is the server's loopback: nobody else can send there"))

@@ -10,6 +10,7 @@ use super::{Doctor, Target};
 use crate::client::Credentials;
 use crate::client::turn::session::SessionError;
 use crate::client::turn::{Failure, Request};
+use crate::net::discover::is_private;
 
 /// Whom nobody should let a client reach, and what it is.
 const FORBIDDEN: &[(IpAddr, &str)] = &[
@@ -73,8 +74,7 @@ impl Tally {
         let own = allocation.relayed.ip();
         let forbidden = FORBIDDEN.iter().copied();
         // A loopback or private server's own address is in the list by its kind.
-        let server =
-            Some((server, "the server's own address")).filter(|_| !super::address::is_private(server));
+        let server = Some((server, "the server's own address")).filter(|_| !is_private(server));
         for (ip, kind) in forbidden.chain(server) {
             // Its own relay address must be let in: both callers may need a relay.
             if ip.is_ipv4() != own.is_ipv4() || ip == own {

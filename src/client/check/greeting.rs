@@ -12,6 +12,7 @@ use super::{Doctor, Target, address, certificate};
 use crate::client::transport::{self, Transport};
 use crate::client::turn::session::SessionError;
 use crate::client::turn::{Failure, Request, Response, security_features};
+use crate::net::discover::is_private;
 use crate::wire::AttributeType;
 
 impl Doctor<'_> {
@@ -188,7 +189,7 @@ fn mapped(response: &Response, server: SocketAddr) -> Finding {
     };
     let here = match address::source_toward(server) {
         Some(own) if own == mapped.ip().to_canonical() => "no NAT between",
-        _ if address::is_private(server.ip()) => "another address than its own",
+        _ if is_private(server.ip()) => "another address than its own",
         _ => "behind NAT",
     };
     Finding::ok(Step::Binding, format!("it sees this machine as {mapped} ({here}), {took}"))

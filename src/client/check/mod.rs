@@ -5,6 +5,7 @@
 //! - What is found: [`report`]. A URL's addresses: `address`.
 //! - The steps before an allocation: `greeting` (connection, Binding, challenge),
 //!   `certificate`, `login`, `clock`.
+//! - The machine and the configuration themselves, without a packet: [`local`].
 //! - Those with one: `allocation`, `echo`, `size`, `ports`, `filter`, `opinion`.
 //!
 //! It speaks through floe's own sans-IO client ([`super::turn`]), which hides no
@@ -19,6 +20,7 @@ mod clock;
 mod echo;
 mod filter;
 mod greeting;
+pub mod local;
 mod login;
 mod opinion;
 mod ports;

@@ -93,6 +93,22 @@ named! {
         Refresh = "refresh",
         /// Its end.
         Deletion = "deletion",
+        /// Files that may be open.
+        Descriptors = "descriptors",
+        /// Bytes that wait in a socket.
+        SocketBuffers = "socket buffers",
+        /// The kernel's table of flows.
+        ConnectionTracking = "tracking",
+        /// Several sockets on one port.
+        ReusePort = "reuseport",
+        /// Packets that the kernel joins.
+        Offloads = "offloads",
+        /// What could relay without leaving the kernel.
+        FastPath = "fast path",
+        /// The configuration.
+        Configuration = "configuration",
+        /// Who may use its files.
+        Permissions = "permissions",
     }
 }
 
@@ -147,6 +163,30 @@ named! {
         OpenPeerFilter = "open peer filter",
         /// webrtc-rs finds something else.
         Disagreement = "disagreement",
+        /// Fewer open files than relay ports.
+        FewDescriptors = "few descriptors",
+        /// Less than is asked for.
+        SmallBuffers = "small buffers",
+        /// Too small for the relay ports.
+        SmallTrackingTable = "small tracking table",
+        /// The kernel can't.
+        NotSupported = "not supported",
+        /// Nobody sets it.
+        ClockNotSynchronised = "clock not synchronised",
+        /// `floe config check` warns of it.
+        QuestionableSetting = "questionable setting",
+        /// Nobody can log in.
+        NoCredentials = "no credentials",
+        /// It could be guessed.
+        WeakSecret = "weak secret",
+        /// One user may take everything.
+        NoQuota = "no quota",
+        /// Others could use the admin address.
+        AdminExposed = "admin exposed",
+        /// Too much is written.
+        LoudLog = "loud log",
+        /// Others could read them.
+        ReadableSecrets = "readable secrets",
     }
 }
 

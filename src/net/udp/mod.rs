@@ -29,6 +29,7 @@ mod testing;
 pub use control::Beside;
 pub use errors::{NetworkError, Origin};
 pub use receive::{Meta, Received};
+pub use segments::limit as segment_limit;
 pub use send::{Batch, Datagram, Outbox, Refused, Sent};
 pub use socket::{Options, Socket};
 

@@ -16,7 +16,7 @@ use super::socket::{Options, Socket};
 const KNOWN: [usize; 2] = [128, 64];
 
 /// The limit of this kernel. Found once.
-pub(super) fn limit() -> usize {
+pub fn limit() -> usize {
     static LIMIT: OnceLock<usize> = OnceLock::new();
     *LIMIT.get_or_init(|| {
         let accepted = |ip: IpAddr| KNOWN.into_iter().find(|segments| is_accepted(ip, *segments));
