@@ -185,9 +185,9 @@ fn where_it_goes(md: &mut String, results: &Results, pair: Option<(usize, usize)
 /// What the shares mean, and what was tried against them.
 const WHY: &str = "
 A packet that shares its way with no other one takes a system call to be sent: the kernel cuts and joins (GSO, GRO) only
-what one socket sends to one address, and each allocation has a socket of its own. So where packets come one by one,
-nearly all of a relay's time is the kernel's UDP path, which coturn pays too, and no code of ours at all would cost no
-less than the first columns. It is in bursts, where packets have company, that there is something to win, and it is won.
+what one socket sends to one address, and each allocation has a socket of its own. So where packets come one by one, most
+of a relay's time is the kernel's UDP path, which every relay with a socket for each allocation pays; what is floe's to
+save there are its own code and, in part, the waiting. Bursts, where packets have company, are cheaper by far.
 
 Measured or weighed for packets alone, and left:
 
@@ -196,8 +196,7 @@ Measured or weighed for packets alone, and left:
   two packets or so; and containers often forbid io_uring.
 - `recvmsg` in place of `recvmmsg` where one packet is expected: it saves the kernel's second look into the queue, but not
   knowing whether the socket is empty costs another `epoll_wait`.
-- To wait a little before reading, so that more packets share a wake-up: at 40,000 a second that is a packet each 25 µs,
-  and what it saves in waiting is less than the latency it costs.
+- To wait a little before reading, so that more packets share a wake-up: not measured; it would trade latency for it.
 ";
 
 fn machine(md: &mut String, results: &Results) {
