@@ -63,6 +63,11 @@ impl Shard {
                         let queued = self.connections.control(slot, message);
                         count_stream(counters, to, queued, message.len());
                     }
+                    Way::Shard(shard) => {
+                        let what = Crossing::ToClient(to.link, to.five_tuple);
+                        let parts = [&out.bytes[message.clone()], &[], &[]];
+                        push(&mut self.neighbours, shard, what, parts, counters);
+                    }
                 },
                 Route::ToClient { to, header, payload, padding } => {
                     let parts = || {
@@ -80,6 +85,10 @@ impl Shard {
                             let queued = self.connections.relayed(slot, parts);
                             count_stream(counters, to, queued, parts.iter().map(|part| part.len()).sum());
                         }
+                        Way::Shard(shard) => {
+                            let what = Crossing::ToClient(to.link, to.five_tuple);
+                            push(&mut self.neighbours, shard, what, parts(), counters);
+                        }
                     }
                 }
                 Route::ToPeer { relay, peer, dont_fragment, .. } => datagrams.push(Outgoing {
@@ -90,17 +99,15 @@ impl Shard {
                 }),
                 Route::ToShard { shard, to, from, payload } => {
                     let what = Crossing::Relayed { to: *to, from: *from };
-                    push(&mut self.neighbours, *shard, what, &packet(*index)[payload.clone()], counters);
-                }
-                Route::ToOwner { shard, from } => {
-                    let what = Crossing::FromClient(from.link, from.five_tuple);
-                    push(&mut self.neighbours, *shard, what, packet(*index), counters);
+                    let parts = [&packet(*index)[payload.clone()], &[], &[]];
+                    push(&mut self.neighbours, *shard, what, parts, counters);
                 }
                 Route::Returned { shard, from } => {
                     let what = Crossing::Returned(from.link, from.five_tuple);
-                    push(&mut self.neighbours, *shard, what, packet(*index), counters);
+                    push(&mut self.neighbours, *shard, what, [packet(*index), &[], &[]], counters);
                 }
-                Route::Nothing | Route::Drop(_) => {}
+                // Gone already: see `Shard::note_of_client`.
+                Route::ToOwner { .. } | Route::Nothing | Route::Drop(_) => {}
             }
         }
         self.send_datagrams(packet);
@@ -189,12 +196,12 @@ pub(super) fn push(
     neighbours: &mut [Option<Neighbour>],
     shard: ShardId,
     what: Crossing,
-    payload: &[u8],
+    parts: [&[u8]; 3],
     counters: &Counters,
 ) {
     let neighbour = neighbours.get_mut(usize::from(shard.0)).and_then(Option::as_mut);
     let pushed = neighbour.is_some_and(|neighbour| {
-        let pushed = neighbour.ring.push(what, payload);
+        let pushed = neighbour.ring.push(what, parts);
         neighbour.written |= pushed;
         pushed
     });
@@ -213,10 +220,15 @@ enum Way {
     Plain(Out),
     Session(SessionSlot),
     Stream(Slot),
+    /// By the session that this shard has with it.
+    Shard(ShardId),
 }
 
 impl Way {
     fn to(client: &ClientPath) -> Self {
+        if let (Some(via), Transport::Dtls) = (client.via, client.five_tuple.transport) {
+            return Self::Shard(via);
+        }
         if let Some(slot) = Slot::of(client.link) {
             return Self::Stream(slot);
         }

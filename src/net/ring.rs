@@ -41,6 +41,10 @@ pub(super) enum Crossing {
     FromClient(Link, FiveTuple),
     /// The same on its way back: the allocation is not there.
     Returned(Link, FiveTuple),
+    /// A message for a client whose session is there, at that link.
+    ToClient(Link, FiveTuple),
+    /// A client whose session was here, and whose allocation is there, is gone.
+    Gone(Link, FiveTuple),
     /// The writer has this client's allocation.
     Owned(FiveTuple),
     /// It has none.
@@ -61,6 +65,8 @@ const FROM_CLIENT: u8 = 1;
 const OWNED: u8 = 2;
 const DISOWNED: u8 = 3;
 const RETURNED: u8 = 4;
+const TO_CLIENT: u8 = 5;
+const GONE: u8 = 6;
 
 impl Crossing {
     fn header(self, length: u32) -> [u8; HEADER] {
@@ -69,6 +75,8 @@ impl Crossing {
             Self::Relayed { to, from } => (Link(0), [to.socket(), from.socket()], Transport::Udp, RELAYED),
             Self::FromClient(link, client) => (link, ends(client), client.transport, FROM_CLIENT),
             Self::Returned(link, client) => (link, ends(client), client.transport, RETURNED),
+            Self::ToClient(link, client) => (link, ends(client), client.transport, TO_CLIENT),
+            Self::Gone(link, client) => (link, ends(client), client.transport, GONE),
             Self::Owned(client) => (Link(0), ends(client), client.transport, OWNED),
             Self::Disowned(client) => (Link(0), ends(client), client.transport, DISOWNED),
         };
@@ -92,6 +100,8 @@ impl Crossing {
         match kind {
             FROM_CLIENT => Self::FromClient(Link(number(&header[4..8])), client),
             RETURNED => Self::Returned(Link(number(&header[4..8])), client),
+            TO_CLIENT => Self::ToClient(Link(number(&header[4..8])), client),
+            GONE => Self::Gone(Link(number(&header[4..8])), client),
             OWNED => Self::Owned(client),
             DISOWNED => Self::Disowned(client),
             _ => Self::Relayed { to: RelayAddr::new(first), from: PeerAddr::new(second) },
@@ -110,14 +120,16 @@ pub(super) fn ring(bytes: usize) -> (Sender, Receiver) {
 }
 
 impl Sender {
-    /// Puts a packet in; false when it does not fit.
-    pub(super) fn push(&mut self, what: Crossing, payload: &[u8]) -> bool {
-        let Ok(length) = u32::try_from(payload.len()) else { return false };
-        if self.0.slots() < HEADER + payload.len() {
+    /// Puts a packet of these parts in; false when it does not fit.
+    pub(super) fn push(&mut self, what: Crossing, parts: [&[u8]; 3]) -> bool {
+        let payload: usize = parts.iter().map(|part| part.len()).sum();
+        let Ok(length) = u32::try_from(payload) else { return false };
+        if self.0.slots() < HEADER + payload {
             return false;
         }
-        // The room was there and only this end takes it, so neither can fail.
-        self.0.push_entire_slice(&what.header(length)).is_ok() && self.0.push_entire_slice(payload).is_ok()
+        // The room was there and only this end takes it, so none can fail.
+        let header = self.0.push_entire_slice(&what.header(length)).is_ok();
+        header && parts.iter().all(|part| self.0.push_entire_slice(part).is_ok())
     }
 }
 
@@ -193,6 +205,8 @@ mod tests {
             relayed("[2001:db8::1]:1", "[::1]:2"),
             Crossing::FromClient(Link(70_000), client("192.0.2.1:1", "192.0.2.2:2", Transport::Udp)),
             Crossing::Returned(Link(7), client("[::1]:1", "[::2]:2", Transport::Udp)),
+            Crossing::ToClient(Link(1 << 30), client("192.0.2.1:1", "192.0.2.2:2", Transport::Dtls)),
+            Crossing::Gone(Link(1 << 30 | 9), client("[::1]:1", "[::2]:2", Transport::Dtls)),
             Crossing::Owned(client("[fe80::1%7]:1", "[fe80::2%7]:3478", Transport::Udp)),
             Crossing::Disowned(client("192.0.2.1:1", "192.0.2.2:2", Transport::Tls)),
         ];
@@ -200,7 +214,8 @@ mod tests {
         for round in 0..2000_usize {
             let what = all[round % all.len()];
             let payload: Vec<u8> = (0..(round * 37) % 4000).map(|i| (i + round) as u8).collect();
-            assert!(sender.push(what, &payload));
+            let (front, back) = payload.split_at(payload.len() / 3);
+            assert!(sender.push(what, [&[], front, back]));
             let kept = buffer.len();
             let crossed = receiver.pop(&mut buffer).unwrap();
             assert_eq!(crossed, Crossed { what, payload: kept..kept + payload.len() });
@@ -218,14 +233,14 @@ mod tests {
         let what = relayed("192.0.2.1:1", "192.0.2.2:2");
         let payload = [7; 1200];
         let mut count = 0;
-        while sender.push(what, &payload) {
+        while sender.push(what, [&payload, &[], &[]]) {
             count += 1;
         }
         assert_eq!(count, MIN_BYTES / (HEADER + payload.len()));
         let mut buffer = Vec::new();
         assert!(receiver.pop(&mut buffer).is_some());
-        assert!(sender.push(what, &payload));
-        assert!(!sender.push(what, &payload));
+        assert!(sender.push(what, [&payload, &[], &[]]));
+        assert!(!sender.push(what, [&payload, &[], &[]]));
         let mut left = 0;
         while let Some(crossed) = receiver.pop(&mut buffer) {
             assert_eq!(buffer[crossed.payload], payload);
@@ -237,7 +252,7 @@ mod tests {
     #[test]
     fn the_largest_datagram_fits() {
         let (mut sender, mut receiver) = ring(0);
-        assert!(sender.push(relayed("192.0.2.1:1", "192.0.2.2:2"), &[1; 65_535]));
+        assert!(sender.push(relayed("192.0.2.1:1", "192.0.2.2:2"), [&[1; 65_535], &[], &[]]));
         let mut buffer = Vec::new();
         assert_eq!(receiver.pop(&mut buffer).unwrap().payload, 0..65_535);
     }
@@ -249,7 +264,7 @@ mod tests {
         let writer = std::thread::spawn(move || {
             for n in 0..20_000_u32 {
                 let payload = vec![n as u8; n as usize % 700];
-                while !sender.push(what, &payload) {
+                while !sender.push(what, [&payload, &[], &[]]) {
                     std::thread::yield_now();
                 }
             }

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::bind::Takes;
 use super::clock::Clock;
 use super::connections::{Connections, Departure, Slot, Tenure};
-use super::dtls::Dtls;
+use super::dtls::{Dtls, SessionSlot};
 use super::log;
 use super::outgoing::{Outgoing, Routed, push};
 use super::relays::Relays;
@@ -27,8 +27,8 @@ use super::tcp_relay::TcpRelays;
 use super::udp::{self, Outbox};
 use crate::relay::counters::Counters;
 use crate::relay::{
-    ClientPath, ConnectionId, Effect, EffectId, Engine, FiveTuple, Icmp, Instant, Link, Now, Outcome, Output,
-    PeerAddr, RelayAddr, RelayId, Route, ShardId, Transport, Whose,
+    ClientPath, ConnectionId, DropReason, Effect, EffectId, Engine, FiveTuple, Icmp, Instant, Link, Now,
+    Outcome, Output, PeerAddr, RelayAddr, RelayId, Route, ShardId, Transport, Whose,
 };
 
 /// Routes that are noted before they are sent: where the kernel joins packets, a
@@ -93,7 +93,7 @@ impl Shard {
     /// True when what is noted can't wait: then [`Shard::settle`] before the next.
     pub(super) fn client(&mut self, now: Now, from: ClientPath, packet: usize, bytes: &mut [u8]) -> bool {
         let route = self.engine.client_datagram(now, from, bytes, &mut self.work.out);
-        self.note(packet, route)
+        self.note_of_client(packet, bytes, route)
     }
 
     /// A datagram from a peer; otherwise like [`Shard::client`].
@@ -145,14 +145,50 @@ impl Shard {
         packet: usize,
         bytes: &mut [u8],
     ) -> bool {
+        if !self.has(from.link, from.five_tuple) {
+            self.counters.dropped(DropReason::NoSession);
+            return false;
+        }
         let route = self.engine.returned_datagram(now, by, from, bytes, &mut self.work.out);
-        self.note(packet, route)
+        self.note_of_client(packet, bytes, route)
     }
 
     /// The word of another shard on whose a client is. Never any effects.
     pub(super) fn owned_elsewhere(&mut self, now: Now, client: FiveTuple, by: ShardId, owned: bool) -> bool {
-        self.engine.owned_elsewhere(now, client, by, owned);
+        if self.engine.owned_elsewhere(now, client, by, owned) {
+            self.set_tenure(client, if owned { Tenure::Allocated } else { Tenure::Released(now.instant) });
+        }
         false
+    }
+
+    /// A message of another shard's for a client whose DTLS session is here, the
+    /// batch's packet number `packet`; otherwise like [`Shard::client`].
+    pub(super) fn for_session(
+        &mut self,
+        link: Link,
+        client: FiveTuple,
+        packet: usize,
+        length: usize,
+    ) -> bool {
+        if !self.has(link, client) {
+            self.counters.dropped(DropReason::NoSession);
+            return false;
+        }
+        let to = ClientPath::new(link, client);
+        self.note(packet, Route::ToClient { to, header: 0..0, payload: 0..length, padding: 0 })
+    }
+
+    /// Whether a link still is this client's, as far as it can be another's.
+    fn has(&self, link: Link, client: FiveTuple) -> bool {
+        let of_session = |slot| self.dtls.path(slot).is_some_and(|(_, path)| path.five_tuple == client);
+        SessionSlot::of(link).is_none_or(of_session)
+    }
+
+    /// A client is gone whose DTLS session another shard had; otherwise like
+    /// [`Shard::client`].
+    pub(super) fn gone(&mut self, now: Now, path: ClientPath) -> bool {
+        self.engine.client_gone(now, path, &mut self.work.out);
+        self.note(0, Route::Nothing)
     }
 
     /// Sends what waits, then carries out effects. Called in the middle of a
@@ -230,6 +266,21 @@ impl Shard {
     pub(super) fn close_all(&mut self, now: Now) {
         self.engine.close_all(now, &mut self.work.out);
         self.flush(now, |_| &[]);
+    }
+
+    /// Notes where a client's message goes. To its owner it goes at once: there may
+    /// be more behind it in its datagram, and that shard is given all of it and no
+    /// more.
+    fn note_of_client(&mut self, packet: usize, bytes: &[u8], route: Route) -> bool {
+        let route = match route {
+            Route::ToOwner { shard, from } => {
+                let what = Crossing::FromClient(from.link, from.five_tuple);
+                push(&mut self.neighbours, shard, what, [bytes, &[], &[]], &self.counters);
+                Route::Nothing
+            }
+            route => route,
+        };
+        self.note(packet, route)
     }
 
     fn note(&mut self, packet: usize, route: Route) -> bool {
@@ -322,6 +373,10 @@ impl Shard {
                         self.set_tenure(path.five_tuple, Tenure::Released(now.instant));
                         self.tell(path, Crossing::Disowned);
                     }
+                    Effect::GoneFrom { client, shard } => {
+                        let what = Crossing::Gone(client.link, client.five_tuple);
+                        push(&mut self.neighbours, shard, what, [&[]; 3], &self.counters);
+                    }
                     Effect::Moved { from, to } => log::moved(self.id, from, &to),
                     Effect::Permitted { allocation, peer } => {
                         tracing::debug!(
@@ -355,7 +410,7 @@ impl Shard {
     /// Tells the shard by way of which a client comes whose it is.
     fn tell(&mut self, client: ClientPath, what: fn(FiveTuple) -> Crossing) {
         if let Some(via) = client.via {
-            push(&mut self.neighbours, via, what(client.five_tuple), &[], &self.counters);
+            push(&mut self.neighbours, via, what(client.five_tuple), [&[]; 3], &self.counters);
         }
     }
 

@@ -11,7 +11,7 @@ use super::address::{FiveTuple, Transport};
 use super::authenticate::Refusal;
 use super::engine::{Engine, Timer, World};
 use super::reply::{self, Asked};
-use super::route::{ClientPath, DropReason, Effect, Output, Route, ShardId};
+use super::route::{ClientPath, DropReason, Effect, Link, Output, Route, ShardId};
 use super::time::{Instant, Now};
 use super::timers::TimerId;
 use crate::wire::{ErrorCode, Message, Method, PacketKind, packet_kind};
@@ -106,16 +106,24 @@ impl Engine {
 
     /// The word of another shard on a client whose datagrams come in here: they are
     /// to be passed on to it from now on ([`Effect::Arrived`]), or no more
-    /// ([`Effect::Departed`]).
-    pub fn owned_elsewhere(&mut self, now: Now, client: FiveTuple, shard: ShardId, owned: bool) {
-        if owned && self.table.find(client).is_none() {
-            self.note_owner(now.instant, client, shard);
-        } else if !owned && self.elsewhere.owners.get(&client).is_some_and(|owner| owner.shard == shard) {
-            self.elsewhere.owners.remove(&client);
-            if self.elsewhere.owners.is_empty() {
-                self.elsewhere.sweep.take().into_iter().for_each(|timer| self.timers.cancel(timer));
+    /// ([`Effect::Departed`]). False when it changes nothing.
+    pub fn owned_elsewhere(&mut self, now: Now, client: FiveTuple, shard: ShardId, owned: bool) -> bool {
+        match owned {
+            true => self.table.find(client).is_none() && self.note_owner(now.instant, client, shard),
+            false => {
+                let was = self.elsewhere.owners.get(&client).is_some_and(|owner| owner.shard == shard);
+                was && self.forget_owner(client).is_some()
             }
         }
+    }
+
+    /// The shard that had the allocation of this client, who is gone.
+    pub(super) fn forget_owner(&mut self, client: FiveTuple) -> Option<ShardId> {
+        let owner = self.elsewhere.owners.remove(&client)?;
+        if self.elsewhere.owners.is_empty() {
+            self.elsewhere.sweep.take().into_iter().for_each(|timer| self.timers.cancel(timer));
+        }
+        Some(owner.shard)
     }
 
     /// False when there is no room for it.
@@ -132,9 +140,15 @@ impl Engine {
 
     /// Forgets clients that can have no allocation any more, since none has lived
     /// so long without a request. Their shard has said so, but a word may be lost.
-    pub(super) fn sweep_elsewhere(&mut self, now: Instant) {
+    pub(super) fn sweep_elsewhere(&mut self, now: Instant, out: &mut Output) {
         let longest = Duration::from_secs(self.settings.max_lifetime.into());
-        self.elsewhere.owners.retain(|_, owner| now.since(owner.heard) <= longest);
+        self.elsewhere.owners.retain(|client, owner| {
+            let may_live = now.since(owner.heard) <= longest;
+            if !may_live {
+                out.effects.push(Effect::Departed(ClientPath::new(Link(0), *client)));
+            }
+            may_live
+        });
         let is_empty = self.elsewhere.owners.is_empty();
         self.elsewhere.sweep = (!is_empty).then(|| self.timers.insert(now + SWEEP, Timer::Elsewhere));
     }
@@ -150,7 +164,8 @@ impl Engine {
     }
 
     /// Sends who comes with a ticket to the shard whose it is, where the Refresh is
-    /// read again: a connection goes there for good, a datagram alone. Only for who
+    /// read again: a connection goes there for good, a datagram alone. (A session
+    /// of DTLS stays where its datagrams come in; what it holds goes.) Only for who
     /// has logged in: nobody else makes work for another shard.
     pub(super) fn pass_on_ticket(
         &mut self,
@@ -169,7 +184,7 @@ impl Engine {
                 out.effects.push(Effect::PassOn { client: asked.by, shard });
                 Route::Nothing
             }
-            Transport::Udp if self.note_owner(now.instant, asked.by.five_tuple, shard) => {
+            Transport::Udp | Transport::Dtls if self.note_owner(now.instant, asked.by.five_tuple, shard) => {
                 self.to_owner(shard, asked.by)
             }
             Transport::Udp | Transport::Dtls => {

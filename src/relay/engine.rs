@@ -285,7 +285,11 @@ impl Engine {
         match self.table.find(path.five_tuple) {
             Some((id, Entry::Live(_))) => self.path_gone(now.instant, path, id, out),
             Some((id, Entry::Opening(opening))) if opening.asked.by.link == path.link => self.abandon(id),
-            _ => {}
+            Some(_) => {}
+            None => {
+                let shard = self.forget_owner(path.five_tuple);
+                out.effects.extend(shard.map(|shard| Effect::GoneFrom { client: path, shard }));
+            }
         }
     }
 
@@ -303,7 +307,7 @@ impl Engine {
                 Timer::Allocation(id) => self.look_at(now.instant, id, out),
                 Timer::Reservation(token) => self.end_reservation(token),
                 Timer::Connection(id) => self.connection_timeout(id, out),
-                Timer::Elsewhere => self.sweep_elsewhere(now.instant),
+                Timer::Elsewhere => self.sweep_elsewhere(now.instant, out),
             }
         }
     }

@@ -260,6 +260,15 @@ pub enum Effect {
     /// A way that a client had to its allocation besides the last one, or one by
     /// way of another shard, leads there no more; that shard is told so likewise.
     Departed(ClientPath),
+    /// A client is gone that came by way of this shard to its allocation, which is
+    /// that shard's: to be told there by
+    /// [`Engine::client_gone`](super::Engine::client_gone).
+    GoneFrom {
+        /// The way it had.
+        client: ClientPath,
+        /// Whose the allocation is.
+        shard: ShardId,
+    },
     /// An allocation is its client's at another 5-tuple from now on: one log line.
     Moved {
         /// The 5-tuple before.

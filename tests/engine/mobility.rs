@@ -511,7 +511,9 @@ fn a_shard_knows_so_many_clients_of_others_and_no_more() {
     let mut world = two_shards();
     let mut alice = Client::alice();
     let (_, ticket) = alice.allocate_mobile(&mut world);
-    (0..MOST).for_each(|n| world.engines[1].owned_elsewhere(world.now, stray(n), ShardId(0), true));
+    for n in 0..MOST {
+        world.engines[1].owned_elsewhere(world.now, stray(n), ShardId(0), true);
+    }
     let mut new = alice.at("192.0.2.77:5000", 1);
     assert_eq!(new.come(&mut world, &ticket), Err(508));
     // Only who said it may take it back.

@@ -452,6 +452,15 @@ impl World {
             }
             Effect::Arrived(path) => self.tell(shard, path, true),
             Effect::Departed(path) => self.tell(shard, path, false),
+            Effect::GoneFrom { client, shard: other } => {
+                let via = Some(ShardId(u8::try_from(shard).unwrap()));
+                let client = ClientPath { via, ..client };
+                self.engines[usize::from(other.0)].client_gone(self.now, client, &mut self.output);
+                let other = usize::from(other.0);
+                for effect in std::mem::take(&mut self.output.effects) {
+                    assert_eq!(self.carry_out(other, effect), None);
+                }
+            }
             Effect::Moved { from, to } => self.moves.push((from, to.five_tuple)),
             Effect::Permitted { .. } => {}
             Effect::Opened(_) => self.opened += 1,

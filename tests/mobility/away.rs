@@ -10,11 +10,17 @@ use crate::support::{ALICE, BOB, Client, Peer, Request};
 fn who_was_cut_off_comes_back() {
     let stage = Stage::new();
     let peer = Peer::new();
-    for (over, back) in [(Over::Tcp, Over::Tcp), (Over::Tcp, Over::Udp), (Over::Tls, Over::Tls)] {
+    for (over, back) in
+        [(Over::Tcp, Over::Tcp), (Over::Tcp, Over::Udp), (Over::Tls, Over::Tls), (Over::Dtls, Over::Dtls)]
+    {
         let mut client = stage.alice(over, 0);
         let (relayed, mut with) = settle(&mut client, &peer);
         for n in 0..6 {
             let lost = stage.server.metric("floe_dropped_packets_total", &["client_away"]);
+            if over == Over::Dtls {
+                // A goodbye, which is all there is to notice.
+                client.dtls().shutdown().unwrap();
+            }
             drop(client);
             stage.server.wait_until("its end is noticed", || {
                 peer.send(relayed, b"to nobody");
@@ -35,7 +41,7 @@ fn who_was_cut_off_comes_back() {
         client.call(Request::refresh(0)).ok();
     }
     assert_eq!(stage.server.metric("floe_allocations", &[]), 0.0);
-    assert_eq!(stage.server.metric("floe_allocations_closed_total", &["deleted"]), 3.0);
+    assert_eq!(stage.server.metric("floe_allocations_closed_total", &["deleted"]), 4.0);
 }
 
 // E-007

@@ -55,7 +55,7 @@ fn udp_clients_keep_what_they_have_across_shards() {
 #[test]
 fn connections_keep_what_they_have_across_shards() {
     let stage = Stage::new();
-    for over in [Over::Tcp, Over::Tls] {
+    for over in [Over::Tcp, Over::Tls, Over::Dtls] {
         let peer = Peer::new();
         let mut client = stage.alice(over, 0);
         let (relayed, mut with) = settle(&mut client, &peer);
@@ -66,19 +66,50 @@ fn connections_keep_what_they_have_across_shards() {
         }
         client.call(Request::refresh(0)).ok();
     }
-    assert_eq!(stage.server.metric("floe_allocation_moves_total", &[]), 2.0 * f64::from(MOVES));
+    assert_eq!(stage.server.metric("floe_allocation_moves_total", &[]), 3.0 * f64::from(MOVES));
+}
+
+// E-007
+#[test]
+fn a_session_that_holds_another_shards_allocation_is_like_any_other() {
+    let stage = Stage::new();
+    let server = &stage.server;
+    let peer = Peer::new();
+    for n in 0..16 {
+        let mut old = stage.alice(Over::Udp, n);
+        let (relayed, with) = settle(&mut old, &peer);
+        let mut new = stage.alice(Over::Dtls, n);
+        come(&mut new, &with);
+        exchange(&mut new, relayed, &peer, b"it has moved");
+        // The largest message of a record, and several at once.
+        let long = vec![n; 16 * 1024 - 4];
+        new.send(&channel_message(CHANNEL, &long));
+        peer.expect(&long, relayed);
+        peer.send(relayed, &long);
+        assert_eq!(new.receive(), channel_message(CHANNEL, &long));
+        for _ in 0..8 {
+            new.send(&channel_message(CHANNEL, b"one of some"));
+        }
+        (0..8).for_each(|_| peer.expect(b"one of some", relayed));
+        // What it gives back it may have again, from here.
+        new.call(Request::refresh(0)).ok();
+        let (other, _) = settle(&mut new, &peer);
+        exchange(&mut new, other, &peer, b"anew");
+        new.call(Request::refresh(0)).ok();
+    }
+    assert!(server.metric("floe_passed_on_datagrams_total", &[]) > 0.0, "over {SHARDS} shards");
 }
 
 // E-003 E-007
 #[test]
 fn clients_move_from_any_transport_to_any_other() {
-    use Over::{Tcp, Tls, Udp};
+    use Over::{Dtls, Tcp, Tls, Udp};
     let stage = Stage::new();
     let peer = Peer::new();
     let mut client = stage.alice(Udp, 0);
     let (relayed, mut with) = settle(&mut client, &peer);
-    let ways = [Tcp, Udp, Tls, Tcp, Tls, Udp, Udp];
-    for (n, over) in (1..).zip(ways.into_iter().cycle().take(21)) {
+    let ways = [Tcp, Udp, Tls, Tcp, Dtls, Tls, Udp, Dtls, Dtls, Udp, Udp];
+    for (n, over) in (1..).zip(ways.into_iter().cycle().take(33)) {
         let mut new = stage.alice(over, n);
         with = step(&mut client, &mut new, &with, relayed, &peer);
         client = new;

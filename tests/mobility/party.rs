@@ -22,6 +22,7 @@ pub(crate) enum Over {
     Udp,
     Tcp,
     Tls,
+    Dtls,
 }
 
 /// A server with every listener, and who issued its certificate.
@@ -40,6 +41,7 @@ impl Stage {
         let server = Server::start(|config| {
             mobile(config);
             authority.secure(config);
+            config.set("listen.dtls", vec!["127.0.0.1:0"]);
             change(config);
         });
         Self { authority, server }
@@ -51,6 +53,7 @@ impl Stage {
             Over::Udp => Client::udp_from(IpAddr::from([127, 0, 0, 1 + n % 50]), self.server.udp()),
             Over::Tcp => Client::tcp(&self.server),
             Over::Tls => self.authority.over_tls(self.server.all("tls")[0]),
+            Over::Dtls => self.authority.over_dtls(self.server.all("dtls")[0]),
         };
         client.user(ALICE)
     }
