@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::dtls::{secure, server};
 use crate::support::dtls::{socket, until_done};
-use crate::support::{ALICE, Authority, PATIENCE, Server};
+use crate::support::net::{is_lossy, is_swapping, net};
+use crate::support::{ALICE, Authority, Client, PATIENCE, Server};
 
 /// A ClientHello of DTLS 1.2, as the client's record and message number
 /// `number`.
@@ -102,6 +103,81 @@ fn nothing_is_kept_of_a_hello_without_its_cookie() {
     assert_eq!(receive(&sockets[0])[13], 2, "a ServerHello");
 }
 
+/// A hello in two records, cut behind so many bytes of its message.
+fn in_two(hello: &[u8], cut: usize) -> [Vec<u8>; 2] {
+    let body = &hello[25..];
+    [(0, 0, &body[..cut]), (1, cut, &body[cut..])].map(|(more, offset, part)| {
+        let [number, sequence] = [hello[10] * 2 + more, hello[18]];
+        let [offset, length] = [offset, part.len()].map(|n| (n as u32).to_be_bytes());
+        let message = [&hello[13..17], &[0, sequence], &offset[1..], &length[1..], part].concat();
+        let record = [22, 254, 253, 0, 0, 0, 0, 0, 0, 0, number];
+        [&record[..], &(message.len() as u16).to_be_bytes(), &message].concat()
+    })
+}
+
+// E-033 E-034
+#[test]
+fn a_hello_may_come_in_fragments() {
+    let authority = Authority::new();
+    let server = server(&authority);
+    let address = server.all("dtls")[0];
+    // The first has to reach beyond the cookie: of one without, and of one with.
+    for (random, cut, cut_again) in [(1, 35 + 1, 60), (2, 50, 35 + 1 + 17), (3, 60, 80)] {
+        let socket = socket(address);
+        // The second fragment alone is nothing.
+        let [first, rest] = in_two(&hello(0, random, &[]), cut);
+        socket.send(&rest).unwrap();
+        socket.send(&first).unwrap();
+        let cookie = cookie(&receive(&socket)).to_vec();
+        let [first, rest] = in_two(&hello(1, random, &cookie), cut_again);
+        match random {
+            1 => _ = socket.send(&[&first[..], &rest].concat()).unwrap(),
+            // What is lost is sent again, with all that was sent with it.
+            2 => {
+                [&rest, &first, &first, &rest].iter().for_each(|part| _ = socket.send(part).unwrap());
+            }
+            _ => {
+                [&first, &rest].iter().for_each(|part| _ = socket.send(part).unwrap());
+            }
+        }
+        let answer = receive(&socket);
+        assert_eq!((answer[13], answer[10]), (2, 2), "a ServerHello, numbered as its hello");
+    }
+    // One whose first fragment ends before its cookie does is not read.
+    let other = socket(address);
+    let [first, _] = in_two(&hello(0, 4, &[]), 35);
+    other.send(&first).unwrap();
+    other.send(&hello(0, 5, &[])).unwrap();
+    let answer = receive(&other);
+    other.send(&hello(1, 5, cookie(&answer))).unwrap();
+    assert_eq!(receive(&other)[13], 2);
+}
+
+// E-034
+#[test]
+fn hellos_of_kilobytes_are_taken() {
+    let authority = Authority::new();
+    let server = server(&authority);
+    // As long as one with post-quantum keys, which OpenSSL sends over DTLS 1.3 alone.
+    let long = [&[0xFF; 256].repeat(11)[..], b"\x09stun.turn"].concat();
+    for address in
+        [server.all("dtls")[0], net(server.all("dtls")[0], is_lossy), net(server.all("dtls")[0], is_swapping)]
+    {
+        let session = authority.dtls_handshake(socket(address), |context, _| {
+            context.set_alpn_protos(&long).unwrap();
+        });
+        Client::over_dtls(session.expect("a handshake")).user(ALICE).allocate();
+    }
+    // But not of any length: it is dropped as what it may be, a record of nobody's.
+    let plain = socket(server.all("dtls")[0]);
+    let [mut first, _] = in_two(&hello(0, 1, &[]), 60);
+    first[14..17].copy_from_slice(&[0, 0x21, 0]);
+    let dropped = || server.metric("floe_dropped_packets_total", &["no_session"]);
+    let before = dropped();
+    plain.send(&first).unwrap();
+    server.wait_until("it is dropped", || dropped() > before);
+}
+
 // H-018
 #[test]
 fn hellos_are_answered_so_often_and_no_oftener() {
@@ -181,9 +257,9 @@ fn what_belongs_to_no_session_is_dropped() {
         [&header[..], &length.to_be_bytes(), &vec![7; length.into()]].concat()
     };
     // Data, an alert, a Finished, a key exchange; DTLS 1.3's own; a fragment of a
-    // hello, and one longer than is read.
+    // hello but the first, and one longer than is read.
     let mut fragment = hello(0, 1, &[]);
-    fragment[16] += 100;
+    (fragment[16], fragment[21]) = (fragment[16] + 100, 1);
     let mut long = hello(0, 1, &[]);
     long.resize(13 + 16_000, 0);
     let rest = (long.len() - 13) as u16;

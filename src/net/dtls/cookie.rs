@@ -46,6 +46,8 @@ impl Cookies {
     }
 
     /// RFC 6347 §4.2.1: the hello that comes back is the same but for the cookie.
+    /// What comes behind that in it may be in another fragment, this time or the
+    /// last, and is left out.
     fn of(&self, window: u64, client: FiveTuple, hello: &ClientHello<'_>) -> [u8; COOKIE] {
         let mut context = hmac::Context::with_key(&self.0);
         context.update(&window.to_be_bytes());
@@ -60,10 +62,7 @@ impl Cookies {
         }
         context.update(&hello.version);
         context.update(hello.random);
-        for part in [hello.session_id, hello.cipher_suites, hello.compression_methods] {
-            context.update(&(part.len() as u32).to_be_bytes());
-            context.update(part);
-        }
+        context.update(hello.session_id);
         let mut cookie = [window as u8; COOKIE];
         cookie[1..].copy_from_slice(&context.sign().as_ref()[..MAC]);
         cookie

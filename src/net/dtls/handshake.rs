@@ -10,7 +10,8 @@ use tokio::select;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 
-use super::hello::{ClientHello, message, records};
+use super::fragments::Fragments;
+use super::hello::{ClientHello, LARGEST_HELLO, message, records};
 use super::session::{Flight, Handshake, Progress, Session};
 use super::sessions::Arrival;
 use crate::net::certificates::Certificates;
@@ -36,7 +37,7 @@ const INBOX: usize = 8;
 const LARGEST_DATAGRAM: usize = 2048;
 
 /// Largest message of a client that shows no certificate: its hello.
-const LARGEST_MESSAGE: usize = LARGEST_DATAGRAM;
+const LARGEST_MESSAGE: usize = LARGEST_HELLO;
 
 /// Records that can't be read before the handshake is done, and are kept for
 /// then, each in a buffer of its own: its end, a few times, and what hurries
@@ -195,8 +196,23 @@ impl Task {
     async fn shake(&mut self, certificates: &Certificates) -> Result<Session, Failure> {
         let Begin { client, listener, hello: ref datagram, .. } = self.begin;
         let failed = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
+        let parse = |datagram| ClientHello::parse(datagram).ok_or_else(|| failed(&"no hello"));
+        let first = parse(datagram)?;
+        let put_together;
+        let datagram = if first.is_whole {
+            datagram
+        } else {
+            let mut fragments = Fragments::new(&first, datagram);
+            put_together = loop {
+                match fragments.whole() {
+                    Some(whole) => break whole,
+                    None => fragments.take(&self.inbox.recv().await.ok_or(Failure::Abandoned)?),
+                }
+            };
+            &put_together
+        };
         let mut handshake = {
-            let hello = ClientHello::parse(datagram).ok_or_else(|| failed(&"no hello"))?;
+            let hello = parse(datagram)?;
             let context = certificates.dtls_context(hello.server_name(), hello.signature_schemes());
             let context = context.ok_or_else(|| failed(&"no certificate that the client can verify"))?;
             Handshake::begin(&context, &hello, datagram).map_err(|error| failed(&error))?

@@ -1,6 +1,8 @@
 //! What is read of DTLS before there is a session: records, and the ClientHello
-//! that begins one (RFC 6347 §4.1, §4.2; RFC 5246 §7.4.1.2). Only a hello that
-//! is whole in one record is read: a part of one would have to be kept.
+//! that begins one (RFC 6347 §4.1, §4.2; RFC 5246 §7.4.1.2). Of one that comes in
+//! fragments, as those with post-quantum keys do, the first is read, and has to
+//! reach beyond the cookie, as OpenSSL's `DTLSv1_listen` has it: nothing can be
+//! kept before there is a cookie. With a good one `fragments` puts it together.
 
 use arrayvec::ArrayVec;
 
@@ -13,7 +15,7 @@ const RECORD_HEADER: usize = 13;
 const MESSAGE_HEADER: usize = 12;
 
 const HANDSHAKE: u8 = 22;
-const CLIENT_HELLO: u8 = 1;
+pub(super) const CLIENT_HELLO: u8 = 1;
 const HELLO_VERIFY_REQUEST: u8 = 3;
 
 /// A HelloVerifyRequest says 1.0 whatever comes of it (RFC 6347 §4.2.1).
@@ -21,6 +23,9 @@ const DTLS_1_0: [u8; 2] = [254, 255];
 
 /// A datagram with a HelloVerifyRequest.
 pub(in crate::net) type Challenge = ArrayVec<u8, { RECORD_HEADER + MESSAGE_HEADER + 3 + COOKIE }>;
+
+/// Largest hello: a few post-quantum keys of more than a kilobyte each.
+pub(super) const LARGEST_HELLO: usize = 8 * 1024;
 
 /// Of a signature algorithms extension, more than there are.
 const MAX_SCHEMES: usize = 64;
@@ -81,50 +86,93 @@ pub(super) fn message(record: &Record<'_>) -> Option<(u8, usize)> {
     is_one.then(|| (kind, u32::from_be_bytes([0, l0, l1, l2]) as usize))
 }
 
-/// A ClientHello.
+/// A part of a handshake's message, or all of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fragment<'a> {
+    pub kind: u8,
+    /// Of the whole message.
+    pub length: usize,
+    /// How many came before it in this handshake, as its sender counts.
+    pub message_sequence: u16,
+    /// Where these bytes are in the message.
+    pub offset: usize,
+    pub bytes: &'a [u8],
+}
+
+/// The fragments in a plaintext record, up to what is none.
+pub(super) fn fragments<'a>(record: &Record<'a>) -> impl Iterator<Item = Fragment<'a>> + use<'a> {
+    let is_handshake = record.kind == HANDSHAKE && record.epoch == 0;
+    let mut reader = Reader(if is_handshake { record.fragment } else { &[] });
+    std::iter::from_fn(move || {
+        let [kind, l0, l1, l2, m0, m1, o0, o1, o2] = *reader.array::<9>()?;
+        let bytes = reader.vector::<3>()?;
+        let number = |bytes| u32::from_be_bytes(bytes) as usize;
+        let (length, offset) = (number([0, l0, l1, l2]), number([0, o0, o1, o2]));
+        let message_sequence = u16::from_be_bytes([m0, m1]);
+        let fits = offset + bytes.len() <= length;
+        fits.then_some(Fragment { kind, length, message_sequence, offset, bytes })
+    })
+}
+
+/// A ClientHello, or what its first fragment has of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientHello<'a> {
     record: Record<'a>,
     /// How many came before it in this handshake, as the client counts.
     pub message_sequence: u16,
+    /// Of the whole message.
+    pub length: usize,
     pub version: [u8; 2],
     pub random: &'a [u8; 32],
     pub session_id: &'a [u8],
     pub cookie: &'a [u8],
-    pub cipher_suites: &'a [u8],
-    pub compression_methods: &'a [u8],
-    /// With its length, if it is there.
-    extensions: &'a [u8],
+    /// What is there behind the cookie: cipher suites, compression methods,
+    /// extensions.
+    rest: &'a [u8],
+    pub is_whole: bool,
 }
 
 impl<'a> ClientHello<'a> {
     /// Reads the first record of a datagram; `None` when it holds anything else,
-    /// a part of a hello among it.
+    /// more than a hello, or a part of one that ends before its cookie does.
     pub(super) fn parse(datagram: &'a [u8]) -> Option<Self> {
         let record = records(datagram).next()?;
-        let (CLIENT_HELLO, length) = message(&record)? else { return None };
-        let mut reader = Reader(record.fragment);
-        let [_, _, _, _, m0, m1, o0, o1, o2, f0, f1, f2] = *reader.array::<MESSAGE_HEADER>()?;
-        let whole = [o0, o1, o2] == [0; 3] && u32::from_be_bytes([0, f0, f1, f2]) as usize == length;
-        if !whole || reader.0.len() != length {
+        let fragment = fragments(&record).next()?;
+        let Fragment { kind: CLIENT_HELLO, length, message_sequence, offset: 0, bytes } = fragment else {
+            return None;
+        };
+        if length > LARGEST_HELLO || bytes.len() + MESSAGE_HEADER != record.fragment.len() {
             return None;
         }
+        let mut reader = Reader(bytes);
         let hello = Self {
             record,
-            message_sequence: u16::from_be_bytes([m0, m1]),
+            message_sequence,
+            length,
             version: *reader.array()?,
             random: reader.array()?,
             session_id: reader.vector::<1>()?,
             cookie: reader.vector::<1>()?,
-            cipher_suites: reader.vector::<2>()?,
-            compression_methods: reader.vector::<1>()?,
-            extensions: reader.0,
+            rest: reader.0,
+            is_whole: bytes.len() == length,
         };
-        let ends_well = hello.extensions.is_empty() || {
+        let ends_well = !hello.is_whole || hello.extensions().is_some();
+        (ends_well && hello.session_id.len() <= 32).then_some(hello)
+    }
+
+    /// With their length, if they are there; `None` when the hello is not whole, or
+    /// not well-formed.
+    fn extensions(&self) -> Option<&'a [u8]> {
+        let mut reader = Reader(self.rest);
+        // Cipher suites and compression methods.
+        reader.vector::<2>()?;
+        reader.vector::<1>()?;
+        let extensions = reader.0;
+        let ends_well = extensions.is_empty() || {
             reader.vector::<2>()?;
             reader.0.is_empty()
         };
-        (ends_well && hello.session_id.len() <= 32).then_some(hello)
+        (self.is_whole && ends_well).then_some(extensions)
     }
 
     /// Its record's number.
@@ -154,7 +202,7 @@ impl<'a> ClientHello<'a> {
     }
 
     fn extension(&self, wanted: u16) -> Option<&'a [u8]> {
-        let mut extensions = Reader(Reader(self.extensions).vector::<2>()?);
+        let mut extensions = Reader(Reader(self.extensions()?).vector::<2>()?);
         loop {
             let kind = u16::from_be_bytes(*extensions.array()?);
             let value = extensions.vector::<2>()?;
@@ -178,7 +226,7 @@ impl<'a> ClientHello<'a> {
         datagram
     }
 
-    /// This hello as it was before there was a cookie in it: number `before` of
+    /// This whole hello as it was before there was a cookie in it: number `before` of
     /// the handshake's, in a record of its own.
     pub(super) fn without_cookie(&self, before: u16) -> Vec<u8> {
         let body = self.record.fragment.len() - MESSAGE_HEADER - self.cookie.len();
@@ -191,13 +239,19 @@ impl<'a> ClientHello<'a> {
         datagram.push(self.session_id.len() as u8);
         datagram.extend(self.session_id);
         datagram.push(0);
-        datagram.extend((self.cipher_suites.len() as u16).to_be_bytes());
-        datagram.extend(self.cipher_suites);
-        datagram.push(self.compression_methods.len() as u8);
-        datagram.extend(self.compression_methods);
-        datagram.extend(self.extensions);
+        datagram.extend(self.rest);
         datagram
     }
+}
+
+/// The message of a hello that came in fragments, numbered as its first was and in
+/// one record.
+pub(super) fn in_one_record(first: &ClientHello<'_>, message: &[u8]) -> Vec<u8> {
+    let mut datagram = Vec::with_capacity(RECORD_HEADER + MESSAGE_HEADER + message.len());
+    record_header(first.record.version, first.record.sequence, MESSAGE_HEADER + message.len(), &mut datagram);
+    message_header(CLIENT_HELLO, first.message_sequence, message.len(), &mut datagram);
+    datagram.extend(message);
+    datagram
 }
 
 /// The header of a handshake's plaintext record.

@@ -16,7 +16,8 @@
 //! it sends one certificate and no chain, knows no RSA, SNI or ALPN, and brings
 //! a second provider of cryptography as well. OpenSSL has no DTLS 1.3, so neither
 //! has floe; nor are there connection ids (RFC 9146). Early data and resumption
-//! are off, and so is renegotiation.
+//! are off, and so is renegotiation. A hello may come in fragments, 8 KiB in all,
+//! whose first has the cookie in it; whose first is lost or late has to send again.
 
 #![cfg_attr(
     not(feature = "dtls"),
@@ -24,6 +25,7 @@
 )]
 
 mod cookie;
+mod fragments;
 mod handshake;
 mod hello;
 mod path;

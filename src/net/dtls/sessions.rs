@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::cookie::Cookies;
 use super::handshake::{Acceptor, Begin, Done, Pending, Report};
-use super::hello::{Challenge, ClientHello, records};
+use super::hello::{Challenge, ClientHello, LARGEST_HELLO, records};
 use super::session::{Flight, Opened, Pipe, Session};
 use crate::net::connections::Tenure;
 use crate::net::limit::Permit;
@@ -26,6 +26,10 @@ const SESSION: u32 = 1 << 30;
 const MAX_HELLOS: u16 = 3;
 
 const HANDSHAKE: u8 = 22;
+
+/// Kept of the first datagram besides the hello in it: headers, of a record or of
+/// some.
+const HEADERS: usize = 256;
 
 /// A session's place among those of its shard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -176,6 +180,7 @@ impl Dtls {
             return Arrival::Challenged(hello.challenge(&entry.cookies.make(now, client, hello)));
         }
         self.begun += 1;
+        let datagram = &datagram[..datagram.len().min(LARGEST_HELLO + HEADERS)];
         let begin = Begin { id: self.begun, client, listener, hello: datagram.to_vec() };
         match entry.acceptor.begin(begin, *hello.random, &entry.reports) {
             Some(pending) => {
