@@ -58,6 +58,9 @@ enum Mode {
     Allocate(AllocateArgs),
 }
 
+/// With what TURN puts before it, a payload is in one record of 16 KiB.
+const LARGEST_OVER_DTLS: usize = 16_000;
+
 #[derive(clap::Args, Debug)]
 struct RelayArgs {
     #[command(flatten)]
@@ -407,6 +410,14 @@ impl ServerArgs {
             }
             (flag, url) => flag.or(url).unwrap_or(Transport::Udp),
         };
+        if let Job::Relay(traffic, ..) | Job::Soak(traffic, ..) | Job::Search(traffic, ..) = &job
+            && transport == Transport::Dtls
+            && traffic.payload > LARGEST_OVER_DTLS
+        {
+            return Err(Failure::Wrong(format!(
+                "a message over DTLS has to fit a record: --payload {LARGEST_OVER_DTLS} at most"
+            )));
+        }
         let server = resolve(&url, transport, self.ca.as_deref()).await.map_err(Failure::Wrong)?;
         let is_local = is_listener(&surroundings, &server);
         let credentials = match is_binding {

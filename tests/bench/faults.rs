@@ -120,6 +120,10 @@ fn wrong_usage_is_told_what_to_write() {
         (&["search", "--from", "2k", "--to", "1k"], "--from must not be above --to"),
         (&["turns:127.0.0.1:1", "--transport", "udp"], "--transport udp contradicts the tls of the URL"),
         (
+            &["turns:127.0.0.1:1?transport=udp", "--payload", "16001"],
+            "a message over DTLS has to fit a record: --payload 16000 at most",
+        ),
+        (
             &["turn:127.0.0.1:1", "--far-end", "relay", "--peer-address", "127.0.0.1"],
             "--peer-address has no meaning with --far-end relay",
         ),

@@ -1,9 +1,11 @@
-//! floe against `turnutils_uclient -T` (Debian: package `coturn`, 4.6.1).
+//! floe against `turnutils_uclient -T` (Debian: package `coturn`, 4.6.1), bare and
+//! under TLS.
 
+use std::net::SocketAddr;
 use std::process::Stdio;
 
 use crate::support::command::{bound_command, find};
-use crate::support::{ALICE, Server, skip};
+use crate::support::{ALICE, Authority, Server, skip};
 
 // C-004 C-008 C-012 C-015
 #[test]
@@ -11,12 +13,20 @@ fn uclient_relays_tcp_without_loss() {
     if find("turnutils_uclient").is_none() {
         return skip("turnutils_uclient", "not installed (Debian: apt-get install coturn)");
     }
+    let authority = Authority::new();
     let server = Server::start(|config| {
-        config.set("relay.tcp", true);
+        authority.secure(config);
+        config.set("relay.tcp", true).set("listen.shards", 3);
     });
-    let address = server.tcp();
+    relay(server.tcp(), &[]);
+    relay(server.all("tls")[0], &["-S"]);
+}
+
+/// Two clients send to each other over relays of TCP.
+fn relay(address: SocketAddr, modes: &[&str]) {
     let output = bound_command("timeout")
         .args(["--kill-after=5", "60", "turnutils_uclient", "-T", "-m", "2", "-y"])
+        .args(modes)
         .args(["-u", ALICE.name, "-w", ALICE.password, "-n", "20"])
         .args(["-p", &address.port().to_string(), &address.ip().to_string()])
         .stdin(Stdio::null())
