@@ -136,3 +136,29 @@ fn nothing_in_a_file_can_break_out_of_a_comment() {
         let _ = load_text(Path::new("floe.toml"), &imported(strange).toml);
     }
 }
+
+#[test]
+fn text_that_begins_like_no_is_not_off_and_no_secret_is_shown() {
+    let lines = [
+        "proc-user=nobody",
+        "server-name=north.example",
+        "web-admin-ip=0.0.0.0",
+        "pkey-pwd=foo-password",
+        "stateless-nonce-secret=f3a1b2c3d4e5f6a7",
+        "psql-userdb=no-host password=database-password",
+    ];
+    let out = imported(&lines.join("\n"));
+    assert_eq!(out.left_out.len(), lines.len(), "{}", out.toml);
+    for secret in ["foo-password", "f3a1b2c3", "database-password"] {
+        assert!(!out.toml.contains(secret), "{secret} in {}", out.toml);
+    }
+    assert_eq!(left_out(&imported("no-udp-relay=no\nno-auth=0\noauth=FALSE")), []);
+}
+
+#[test]
+fn a_port_for_metrics_goes_with_its_address() {
+    let both = imported("prometheus\nprometheus-address=127.0.0.1\nprometheus-port=9999");
+    assert!(both.toml.contains("listen = \"127.0.0.1:9999\""), "{}", both.toml);
+    assert!(!both.left_out.iter().any(|line| line.key == "prometheus-port"), "{}", both.toml);
+    assert_eq!(imported("prometheus-port=9999").left_out.len(), 1);
+}

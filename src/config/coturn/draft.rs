@@ -154,7 +154,11 @@ impl Draft {
 /// A line as a comment may show it: without what is secret in it.
 fn shown(line: &Line<'_>) -> (usize, String) {
     let secret = match line.key {
-        "static-auth-secret" | "cli-password" | "pkey-pwd" => Some(""),
+        "static-auth-secret" | "stateless-nonce-secret" | "cli-password" | "pkey-pwd" | "redis-statsdb" => {
+            Some("")
+        }
+        // With the database's password in it.
+        key if key.ends_with("-userdb") => Some(""),
         "user" => Some(line.value.split_once(':').map_or("", |(name, _)| name)),
         _ => None,
     };

@@ -21,6 +21,11 @@ impl Line<'_> {
         let value = self.value.to_ascii_lowercase();
         !(value.starts_with(['0', 'n', 'f']) || value == "off")
     }
+
+    /// Nothing but "no", for a key that may take any text: `proc-user=nobody` is not.
+    pub(super) fn says_off(&self) -> bool {
+        matches!(&*self.value.to_ascii_lowercase(), "0" | "n" | "no" | "f" | "false" | "off")
+    }
 }
 
 /// All of them, in order.

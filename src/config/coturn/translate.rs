@@ -40,6 +40,7 @@ const TRANSLATED: &[&str] = &[
     "permission-lifetime",
     "pkey",
     "prometheus-address",
+    "prometheus-port",
     "realm",
     "relay-ip",
     "relay-threads",
@@ -62,6 +63,7 @@ const TRANSLATED: &[&str] = &[
     "Verbose",
 ];
 
+const METRICS: &str = "metrics are at /metrics of admin.listen";
 const TURN_PORT: u16 = 3478;
 const TLS_PORT: u16 = 5349;
 /// Bits of a byte, times the two directions that our limits count together.
@@ -77,18 +79,12 @@ pub(super) fn translate(lines: &Lines<'_>, draft: &mut Draft) {
     for line in lines.iter().filter(|line| !TRANSLATED.contains(&line.key)) {
         match verdict(line.key) {
             // A switch that is off asks for what is not there anyway.
-            Some(Verdict::LeftOut(_)) if !line.value.is_empty() && !line.on() && !is_number(line) => {
-                draft.as_is(line, "off");
-            }
+            Some(Verdict::LeftOut(_)) if line.says_off() => draft.as_is(line, "off"),
             Some(Verdict::AsIs(why)) => draft.as_is(line, why),
             Some(Verdict::LeftOut(why)) => draft.leave_out(line, why),
             None => draft.leave_out(line, "coturn has no such key"),
         }
     }
-}
-
-fn is_number(line: &Line<'_>) -> bool {
-    line.value.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The number of the key's last line; lines that hold none are left out.
@@ -548,12 +544,15 @@ fn the_rest(lines: &Lines<'_>, draft: &mut Draft) {
         }
     }
     if let Some(line) = lines.last("prometheus-address") {
-        let port = lines.last("prometheus-port").and_then(|line| line.value.parse().ok()).unwrap_or(9641);
+        let (port, given) = port(lines, "prometheus-port", 9641, draft);
         match line.value.parse() {
             Ok(ip) if lines.on("prometheus") => {
-                draft.write("admin.listen", SocketAddr::new(ip, port).to_string(), [line]);
+                let listen = SocketAddr::new(ip, port).to_string();
+                draft.write("admin.listen", listen, [line].into_iter().chain(given));
             }
-            _ => draft.leave_out(line, "metrics are at /metrics of admin.listen"),
+            _ => [line].into_iter().chain(given).for_each(|line| draft.leave_out(line, METRICS)),
         }
+    } else {
+        lines.all("prometheus-port").for_each(|line| draft.leave_out(line, METRICS));
     }
 }
