@@ -19,9 +19,12 @@ export class Refused extends Error {
 
 const key = () => sessionStorage.getItem(KEY) ?? "";
 
+/** Keeps this key, or none; answers with the one before. */
 export function setKey(text) {
+  const before = key();
   if (text) sessionStorage.setItem(KEY, text);
   else sessionStorage.removeItem(KEY);
+  return before;
 }
 
 export const hasKey = () => key() !== "";

@@ -21,12 +21,19 @@ function takeFragment() {
   const text = location.hash.slice(1);
   const [path, query = ""] = text.startsWith("/") ? text.slice(1).split("?", 2) : ["", text];
   const parameters = new URLSearchParams(query);
-  if (parameters.has("token")) setKey(parameters.get("token"));
+  const before = parameters.has("token") ? setKey(parameters.get("token")) : "";
   if (parameters.has("invitation")) setInvitation(parameters.get("room") ?? "", parameters.get("invitation"));
-  const view = path in VIEWS ? path : "test";
+  const view = Object.hasOwn(VIEWS, path) ? path : "test";
   const clean = new URLSearchParams(parameters.has("room") ? { room: parameters.get("room") } : {});
   history.replaceState(null, "", `#/${view}${clean.size ? `?${clean}` : ""}`);
-  return { view, parameters };
+  return { view, parameters, before };
+}
+
+/** Learns what the key opens. One that opens nothing makes way for the one before it. */
+async function settle(before) {
+  if (!(await tryRefresh()) || !hasKey() || visitor.access === "key") return;
+  setKey(before);
+  if (hasKey()) await settle("");
 }
 
 function show(view, focus) {
@@ -135,20 +142,18 @@ function dialogs() {
   });
 }
 
-const { view, parameters } = takeFragment();
+const { view, parameters, before } = takeFragment();
 themes();
 keys();
 dialogs();
 share.start();
-await tryRefresh();
-if (hasKey() && visitor.access !== "key") setKey("");
+await settle(before);
 for (const one of Object.values(VIEWS)) one.start(parameters);
 show(view, false);
 window.addEventListener("hashchange", () => {
-  const before = visitor.access;
   const next = takeFragment();
   show(next.view, true);
-  if (hasKey() && before !== "key") tryRefresh();
+  if (next.parameters.has("token") || (hasKey() && visitor.access !== "key")) settle(next.before);
   VIEWS[next.view].opened?.(next.parameters);
 });
 document.documentElement.dataset.ready = "";

@@ -13,7 +13,7 @@ const form = $("call-form");
 const field = (name) => form.elements.namedItem(name);
 const LOOK_MS = 1000;
 
-/** The call under way: `{peer, stream, looking}`. */
+/** The call under way: `{signaling, peer, stream, looking}`. */
 let call = null;
 
 export function start(parameters) {
@@ -71,9 +71,10 @@ async function enter() {
     const key = await ticket(room);
     const configuration = await configurationFor(room, key);
     const stream = await openMedia();
-    call = { peer: null, stream, looking: setInterval(look, LOOK_MS) };
+    call = { signaling: null, peer: null, stream, looking: setInterval(look, LOOK_MS) };
     showLocal(stream);
     const signaling = new SignalingChannel(room, { key, over: field("channel").value });
+    call.signaling = signaling;
     watchSignaling(signaling);
     call.peer = new Peer(signaling, configuration, stream);
     watchPeer(call.peer);
@@ -116,7 +117,8 @@ function watchSignaling(signaling) {
     if (left) chat.note("The other one has left the room.");
   });
   signaling.addEventListener("close", () => {
-    if (!call) return;
+    // That of a call before may end late.
+    if (call?.signaling !== signaling) return;
     // A connected pair needs no signaling.
     if (call.peer?.connection?.connectionState === "connected") return state("closed; the call goes on");
     leave($("call-status").dataset.reason || "The room is closed.");

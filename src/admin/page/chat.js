@@ -6,11 +6,17 @@ import { $, badge, bytes, el, say } from "./dom.js";
 const CHUNK = 16 * 1024;
 /** Bytes that may wait to be sent. */
 const WAITING = 1024 * 1024;
-/** A received file is kept in memory. */
+/** Received files are kept in memory until they are saved: so many bytes of all of them. */
 const LARGEST_FILE = 512 * 1024 * 1024;
+/** How long a saved file can still be read by what saves it. */
+const SAVING_MS = 60_000;
 
 let channel = null;
 let peer = null;
+/** The file that comes just now; one at a time. */
+let coming = null;
+/** Bytes of received files that are not saved yet. */
+let kept = 0;
 
 export function start() {
   $("chat-form").addEventListener("submit", (event) => {
@@ -122,25 +128,29 @@ function append(item) {
   return item;
 }
 
-// A file has a channel of its own: first `{name, size, type}` as text, then its bytes, then `done` from the receiver.
+// A file has a channel of its own: first `{name, size, type}` as text, then its bytes, then from the receiver `done`, or
+// at any time why it does not take it.
 
 async function sendFile(file) {
   const own = peer.open("file");
   const line = progress(file.name, file.size, "own");
   own.bufferedAmountLowThreshold = WAITING / 4;
+  let answer = "";
+  const answered = once(own, "message").then(({ data }) => (answer = `${data}`.slice(0, 200)));
+  // It is waited for at the end; the channel may be closed before.
+  answered.catch(() => {});
   try {
     await once(own, "open");
     own.send(JSON.stringify({ name: file.name, size: file.size, type: file.type }));
-    const done = once(own, "message");
-    for (let at = 0; at < file.size; at += CHUNK) {
+    for (let at = 0; at < file.size && !answer; at += CHUNK) {
       if (own.bufferedAmount > WAITING) await once(own, "bufferedamountlow");
       own.send(await file.slice(at, at + CHUNK).arrayBuffer());
       line.to(Math.min(at + CHUNK, file.size) - own.bufferedAmount);
     }
-    const { data } = await done;
-    line.end(data === "done" ? "delivered" : data);
+    await answered;
+    line.end(answer === "done" ? "delivered" : answer);
   } catch (error) {
-    line.end(`not delivered: ${error.message}`);
+    line.end(answer || `not delivered: ${error.message}`);
   } finally {
     own.close();
   }
@@ -150,28 +160,66 @@ function receiveFile(opened) {
   let head = null;
   let line = null;
   let got = 0;
+  let over = false;
   const parts = [];
+  const end = (words, ...more) => {
+    over = true;
+    parts.length = 0;
+    if (coming === opened) coming = null;
+    line?.end(words, ...more);
+  };
+  const refuse = (why) => {
+    end(why);
+    opened.send(`refused: ${why}`);
+    opened.close();
+  };
   opened.addEventListener("message", ({ data }) => {
+    if (over) return;
     if (!head) {
-      head = JSON.parse(data);
-      line = progress(String(head.name), Number(head.size));
-      if (!(head.size <= LARGEST_FILE)) opened.send(`refused: larger than ${bytes(LARGEST_FILE)}`);
+      head = headOf(data);
+      if (!head) return refuse("this is no file");
+      if (head.size > LARGEST_FILE) return refuse(`larger than ${bytes(LARGEST_FILE)}`);
+      if (coming) return refuse("one file at a time");
+      if (kept + head.size > LARGEST_FILE) return refuse("earlier files are not saved yet");
+      coming = opened;
+      line = progress(head.name, head.size);
       if (head.size === 0) finish();
       return;
     }
-    got += data.byteLength;
-    if (got > head.size || got > LARGEST_FILE) return opened.close();
+    // Neither text nor nothing adds up to its size.
+    const size = data instanceof ArrayBuffer ? data.byteLength : 0;
+    if (size === 0 || got + size > head.size) return refuse("this is not what was announced");
+    got += size;
     parts.push(data);
     line.to(got);
     if (got === head.size) finish();
   });
   opened.addEventListener("close", () => {
-    if (line && got < head.size) line.end("not all of it came");
+    if (!over) end("not all of it came");
   });
   function finish() {
-    const file = new Blob(parts, { type: "application/octet-stream" });
-    line.end("", el("a", { href: URL.createObjectURL(file), download: String(head.name) }, "Save it"));
+    const { name, size } = head;
+    const url = URL.createObjectURL(new Blob(parts, { type: "application/octet-stream" }));
+    kept += size;
+    const save = el("a", { href: url, download: name }, "Save it");
+    const forget = () => {
+      URL.revokeObjectURL(url);
+      kept -= size;
+      save.remove();
+    };
+    save.addEventListener("click", () => setTimeout(forget, SAVING_MS), { once: true });
+    end("", save);
     opened.send("done");
+  }
+}
+
+/** `{name, size}` of what a file begins with; null when it is none. */
+function headOf(data) {
+  try {
+    const { name, size } = JSON.parse(data);
+    return Number.isSafeInteger(size) && size >= 0 ? { name: `${name}`.slice(0, 255), size } : null;
+  } catch {
+    return null;
   }
 }
 

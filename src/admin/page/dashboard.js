@@ -17,15 +17,17 @@ let timer = null;
 let shown = false;
 let looking = false;
 let before = null;
-let history = { interval: 5, series: null };
+let history = { interval: 5, started: 0, series: null };
 let plots = null;
 let session = null;
+/** The list of sessions that is asked for; a newer one takes its place. */
+let listing = null;
 
 export function start() {
   changes.addEventListener("change", update);
   document.addEventListener("visibilitychange", update);
   $("sessions-form").addEventListener("submit", (event) => event.preventDefault());
-  $("sessions-form").addEventListener("input", sessions);
+  $("sessions-form").addEventListener("input", () => sessions().catch(noNews));
   $("session-kick").addEventListener("click", kick);
 }
 
@@ -67,7 +69,7 @@ async function look() {
       sessions(),
     ]);
     $("dashboard-error").hidden = true;
-    extend(more);
+    extend(more, status.started);
     tiles(status);
     shards(status);
     topUsers(users);
@@ -75,11 +77,15 @@ async function look() {
     about(status);
     before = { status, at: performance.now() };
   } catch (error) {
-    say($("dashboard-error"), `No news from the server: ${error.message}`);
-    $("dashboard-error").hidden = false;
+    noNews(error);
   } finally {
     looking = false;
   }
+}
+
+function noNews(error) {
+  say($("dashboard-error"), `No news from the server: ${error.message}`);
+  $("dashboard-error").hidden = false;
 }
 
 /** What came about per second since the look before; NaN at the first. */
@@ -177,13 +183,13 @@ function about(status) {
 }
 
 /** Adds what is new of the last hour, and draws it. */
-function extend({ interval, series }) {
+function extend({ interval, series }, started) {
   const places = 3600 / interval;
-  const old = history.series;
+  // A server that was started anew begins a new hour.
+  const old = history.started === started ? history.series : null;
   const join = (name) => [...(old?.[name] ?? []), ...series[name]].slice(-places);
   const joined = Object.fromEntries(Object.keys(series).map((name) => [name, join(name)]));
-  // A server that was started anew begins a new hour.
-  history = { interval, series: old && series.at[0] < old.at.at(-1) ? series : joined };
+  history = { interval, started, series: joined };
   plots ??= hour();
   const all = history.series;
   const perSecond = (name, factor = 1) => all[name].map((number) => (number * factor) / interval);
@@ -221,11 +227,18 @@ function hour() {
 // Sessions.
 
 async function sessions() {
+  listing?.abort(new Error("a newer list is asked for"));
+  const own = new AbortController();
+  listing = own;
   const form = $("sessions-form").elements;
   const query = new URLSearchParams({ limit: SHOWN, sort: form.namedItem("sort").value });
   const search = form.namedItem("search").value.trim();
   if (search) query.set("search", search);
-  const { total, matched, sessions: list } = await request("GET", `/api/sessions?${query}`);
+  const answer = await request("GET", `/api/sessions?${query}`, own.signal).catch((error) => {
+    if (!own.signal.aborted) throw error;
+  });
+  if (own.signal.aborted) return;
+  const { total, matched, sessions: list } = answer;
   const shownOf = matched > list.length ? `, the first ${list.length} shown` : "";
   say($("sessions-count"), search ? `${count(matched)} of ${count(total)}${shownOf}` : `${count(total)}${shownOf}`);
   say($("sessions-empty"), search ? `No session has “${search}” in it.` : "No session now. A call or a test makes some.");

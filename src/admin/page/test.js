@@ -26,6 +26,9 @@ const field = (name) => form.elements.namedItem(name);
 let report = null;
 let running = null;
 
+/** A shared test, in a tab that has the page already. */
+export const opened = takeShared;
+
 export function start(parameters) {
   for (const kind of Object.keys(KINDS)) show(kind, "off", { note: "Not tested yet.", label: "–" });
   $("test-start").textContent = "Test this server";
