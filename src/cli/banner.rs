@@ -34,6 +34,8 @@ pub(super) struct Banner<'a> {
     pub(super) admin: Option<&'a str>,
     /// URL of the web page, with what lets its reader in.
     pub(super) page: Option<String>,
+    /// What lets somebody in is shown: the reader is a person, and no journal.
+    pub(super) open: bool,
     /// What does not look right.
     pub(super) warnings: &'a [String],
 }
@@ -63,7 +65,7 @@ pub(super) fn banner(of: &Banner<'_>) -> String {
     list(&mut text, "found", of.found);
     list(&mut text, "realm", [of.realm]);
     list(&mut text, "admin", [of.admin.unwrap_or("off")]);
-    list(&mut text, "web page", of.page.iter());
+    list(&mut text, "web page", of.page.iter().map(|page| if of.open { page } else { without_token(page) }));
     text.push('\n');
     access(&mut text, of);
     text.push('\n');
@@ -100,6 +102,14 @@ fn relay_line((local, advertised): (IpAddr, IpAddr), ports: PortRange) -> String
 
 fn access(text: &mut String, of: &Banner<'_>) {
     match of.access {
+        Access::Minted { this_run, .. } if !of.open => {
+            text.push_str("Clients reach it at\n");
+            urls(text, of.urls);
+            text.push_str(
+                "Credentials, and the token of the web page, are shown at a terminal or with --show-credentials.\n",
+            );
+            random_secret(text, *this_run);
+        }
         Access::Minted { username, credential, lasts, this_run } => {
             let configuration =
                 IceConfiguration { ice_servers: [IceServer { urls: of.urls, username, credential }] };
@@ -111,12 +121,7 @@ fn access(text: &mut String, of: &Banner<'_>) {
                  good for {}:\n\n{json}\n",
                 in_words(*lasts)
             );
-            if *this_run {
-                text.push_str(
-                    "\nThe secret that made these is random and ends with this run; \
-                     to keep one, set auth.secrets.\n",
-                );
-            }
+            random_secret(text, *this_run);
         }
         Access::Users(count) => {
             let users = if *count == 1 { "the user".to_owned() } else { format!("the {count} users") };
@@ -136,6 +141,19 @@ fn access(text: &mut String, of: &Banner<'_>) {
     }
 }
 
+fn random_secret(text: &mut String, this_run: bool) {
+    if this_run {
+        text.push_str(
+            "\nThe secret that makes credentials is random and ends with this run; \
+             to keep one, set auth.secrets.\n",
+        );
+    }
+}
+
+fn without_token(page: &str) -> &str {
+    page.split_once('#').map_or(page, |(page, _)| page)
+}
+
 fn urls(text: &mut String, urls: &[String]) {
     for url in urls {
         let _ = writeln!(text, "  {url}");
@@ -144,7 +162,12 @@ fn urls(text: &mut String, urls: &[String]) {
 
 fn try_next(text: &mut String, of: &Banner<'_>) {
     text.push_str("Try next:\n");
-    if of.page.is_some() {
+    if of.page.is_some() && !of.open {
+        text.push_str(
+            "  floe page\n      \
+             the address of the web page with this run's token in it: keep it to yourself\n",
+        );
+    } else if of.page.is_some() {
         text.push_str(
             "  the web page at the address above (it holds this run's token: keep it to yourself)\n      \
              tests this server from your browser, makes calls through it, and shows who is on it\n",
@@ -158,7 +181,12 @@ fn try_next(text: &mut String, of: &Banner<'_>) {
     if cfg!(feature = "client") {
         text.push_str("  floe pair\n      two WebRTC peers connect through this server\n");
     }
-    if let (Access::Minted { username, credential, .. }, Some(at)) = (of.access, udp_address(of.urls)) {
+    if let (Access::Minted { .. }, false, Some(_)) = (of.access, of.open, of.admin) {
+        text.push_str("  floe credentials\n      an iceServers block for a browser\n");
+    }
+    if let (Access::Minted { username, credential, .. }, true, Some(at)) =
+        (of.access, of.open, udp_address(of.urls))
+    {
         // -y: clients to each other's relays; -s: Send indications, because
         // coturn 4.6's channel numbers are those of RFC 5766.
         let _ = writeln!(

@@ -35,6 +35,7 @@ fn show(relays: &[(IpAddr, IpAddr)], access: &Access, warnings: &[String]) -> St
         access,
         admin: Some("http://127.0.0.1:8080"),
         page: Some("http://127.0.0.1:8080/#token=abc".to_owned()),
+        open: true,
         warnings,
     })
 }
@@ -72,7 +73,7 @@ For new RTCPeerConnection(…) in a browser, or any other WebRTC client; good fo
   ]
 }
 
-The secret that made these is random and ends with this run; to keep one, set auth.secrets.
+The secret that makes credentials is random and ends with this run; to keep one, set auth.secrets.
 
 Try next:
   the web page at the address above (it holds this run's token: keep it to yourself)
@@ -85,6 +86,33 @@ Try next:
       what the server has counted
 "#;
     assert_eq!(show(&relays, &minted(true), &[]), expected);
+}
+
+#[test]
+fn what_a_journal_keeps_lets_nobody_in() {
+    let relays = relays(&[("192.0.2.1", "192.0.2.1")]);
+    let access = minted(true);
+    let text = banner(&Banner {
+        version: "1.2.3",
+        realm: "floe",
+        listeners: &LISTENERS,
+        relays: &relays,
+        ports: PORTS,
+        urls: &crate::config::urls::urls(&LISTENERS, &relays, None),
+        access: &access,
+        admin: Some("http://127.0.0.1:8080"),
+        page: Some("http://127.0.0.1:8080/#token=abc".to_owned()),
+        open: false,
+        warnings: &[],
+    });
+    for secret in ["abc", "1764000000", "Zm9vYmFy"] {
+        assert!(!text.contains(secret), "{secret} in:\n{text}");
+    }
+    for part in
+        ["http://127.0.0.1:8080/\n", "turn:192.0.2.1:3478?transport=udp", "floe credentials", "floe page"]
+    {
+        assert!(text.contains(part), "{part} in:\n{text}");
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod bench;
 #[cfg(feature = "client")]
 mod check;
 mod config;
+mod credentials;
 mod healthcheck;
 mod kick;
 mod logging;
@@ -79,6 +80,10 @@ enum Command {
     Kick(kick::Args),
     /// Let the running server take no new allocations; live ones go on.
     Drain(running::ServerArgs),
+    /// Print credentials of the running server, as a browser takes them.
+    Credentials(credentials::Args),
+    /// Print the address of its web page with this run's token in it.
+    Page(running::ServerArgs),
     /// Exit with 0 when the running server answers; for containers.
     Healthcheck(healthcheck::Args),
     /// Print the manual page.
@@ -137,6 +142,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Sessions(args)) => sessions::run(&args),
         Some(Command::Kick(args)) => kick::run(&args),
         Some(Command::Drain(args)) => kick::drain(&args),
+        Some(Command::Credentials(args)) => credentials::run(&args),
+        Some(Command::Page(args)) => credentials::page(&args),
         Some(Command::Healthcheck(args)) => healthcheck::run(&args),
         Some(Command::Man) => manual::man::<Cli>(),
         Some(Command::Completions { shell }) => manual::completions::<Cli>(shell),

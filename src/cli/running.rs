@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::Failure;
-use crate::admin::runtime_file;
+use crate::admin::runtime_file::{self, Runtime};
 use crate::client::http::{self, Question};
 use crate::server;
 
@@ -35,9 +35,7 @@ pub(super) struct RunningServer {
 impl ServerArgs {
     /// The server; `Err` says which flag helps.
     pub(super) fn find(&self) -> Result<RunningServer, Failure> {
-        let configured = std::env::var_os(STATE_DIRECTORY).map(PathBuf::from).unwrap_or_default();
-        let mut found =
-            runtime_file::find(&server::places(configured)).into_iter().map(|(_, runtime)| runtime);
+        let mut found = all().into_iter();
         if let Some(admin) = &self.admin {
             let admin = admin.trim_end_matches('/').to_owned();
             let token = self.token.clone().or_else(|| {
@@ -64,12 +62,24 @@ impl ServerArgs {
     }
 }
 
+/// Every server of this user that runs on this machine, the newest first.
+pub(super) fn all() -> Vec<Runtime> {
+    let configured = std::env::var_os(STATE_DIRECTORY).map(PathBuf::from).unwrap_or_default();
+    runtime_file::find(&server::places(configured)).into_iter().map(|(_, runtime)| runtime).collect()
+}
+
 fn same(one: &str, other: &str) -> bool {
     let bare = |url: &str| url.trim_start_matches("http://").trim_end_matches('/').to_owned();
     bare(one) == bare(other)
 }
 
 impl RunningServer {
+    /// Address of its web page, with what lets a browser in.
+    pub(super) fn page(&self) -> String {
+        let token = self.token.as_deref().map(|token| format!("#token={}", encoded(token)));
+        format!("{}/{}", self.admin, token.unwrap_or_default())
+    }
+
     /// Status and body.
     pub(super) fn ask(&self, method: &str, path: &str) -> Result<(u16, String), Failure> {
         let question = Question { method, path, token: self.token.as_deref(), body: "" };

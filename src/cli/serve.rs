@@ -13,7 +13,8 @@ use super::{Failure, logging, say, service_manager};
 use crate::config::{Loaded, load};
 use crate::server::{self, Running, StartError};
 
-/// Threads for what is off the packet path: HTTP, signals.
+/// Threads for what is off the packet path: HTTP, signals, handshakes of TLS and
+/// DTLS, balancers' headers, new certificates, the watchdog.
 const SIDE_THREADS: usize = 2;
 
 /// `floe serve …`
@@ -21,6 +22,9 @@ const SIDE_THREADS: usize = 2;
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) sources: SourceArgs,
+    /// Print credentials and this run's token though the output is no terminal.
+    #[arg(long)]
+    show_credentials: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -35,10 +39,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
-    runtime.block_on(serve(loaded, log.lost()))
+    // A journal is read by more people than the runtime file, and for longer.
+    let open = args.show_credentials || io::stdout().is_terminal();
+    runtime.block_on(serve(loaded, log.lost(), open))
 }
 
-async fn serve(loaded: Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<(), Failure> {
+async fn serve(loaded: Loaded, lost_log_lines: Arc<AtomicU64>, open: bool) -> Result<(), Failure> {
     // Before anything is open, so that no signal finds the default action.
     let mut signals =
         Signals::new().map_err(|error| Failure::Failed(format!("cannot wait for signals: {error}")))?;
@@ -46,7 +52,7 @@ async fn serve(loaded: Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<(), Fai
         StartError::Configuration(text) => Failure::Wrong(text),
         StartError::System(text) => Failure::Failed(text),
     })?;
-    say(&told(&running, &loaded));
+    say(&told(&running, &loaded, open));
     let drain_timeout = Duration::from_secs(loaded.config.drain_timeout.into());
     // With the passwords in it: the server works with keys (RFC 8656 §6).
     drop(loaded);
@@ -83,7 +89,7 @@ async fn serve(loaded: Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<(), Fai
     Ok(())
 }
 
-fn told(running: &Running, loaded: &Loaded) -> String {
+fn told(running: &Running, loaded: &Loaded, open: bool) -> String {
     banner(&Banner {
         version: env!("CARGO_PKG_VERSION"),
         realm: &loaded.config.realm,
@@ -95,6 +101,7 @@ fn told(running: &Running, loaded: &Loaded) -> String {
         access: running.access(),
         admin: running.admin(),
         page: running.page(),
+        open,
         warnings: running.warnings(),
     })
 }

@@ -2,21 +2,18 @@
 //! runs on this machine, or one started for the occasion.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
 use super::Failure;
-use crate::admin::runtime_file::{self, Runtime};
+use super::running::{self, encoded};
+use crate::admin::runtime_file::Runtime;
 use crate::client::transport::Transport;
 use crate::client::url::ServerUrl;
 use crate::client::{Credentials, http};
 use crate::config::{Flag, Sources, load};
 use crate::server::{self, Access, Running, StartError};
-
-/// Says where the runtime file is, as `state-directory` does for the server.
-const STATE_DIRECTORY: &str = "FLOE_STATE_DIRECTORY";
 
 /// Whom credentials are made for.
 pub(super) const USER: &str = "floe-pair";
@@ -43,10 +40,8 @@ impl Surroundings {
     /// The newest running server of this user. Where there is none, and no flag
     /// has `named` one, starts one on loopback, to be stopped by the caller.
     pub(super) async fn find(named: bool) -> Result<(Self, Option<Running>), Failure> {
-        let configured = std::env::var_os(STATE_DIRECTORY).map(PathBuf::from).unwrap_or_default();
-        let found = runtime_file::find(&server::places(configured)).into_iter().next();
-        match found {
-            Some((_, runtime)) => Ok((Self::of_running(runtime).await, None)),
+        match running::all().into_iter().next() {
+            Some(runtime) => Ok((Self::of_running(runtime).await, None)),
             None if named => Ok((Self::default(), None)),
             None => {
                 let own = start_own()?;
@@ -82,7 +77,7 @@ impl Surroundings {
             username: String,
             password: String,
         }
-        let path = format!("/turn?service=turn&username={user}&ttl=3600");
+        let path = format!("/turn?service=turn&username={}&ttl=3600", encoded(user));
         let page = http::get(self.admin.as_ref()?, &path, self.token.as_deref()).await.ok()?;
         let answer: Answer = serde_json::from_str(&page).ok()?;
         Some(Credentials { username: answer.username, password: answer.password })

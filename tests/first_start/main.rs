@@ -102,7 +102,7 @@ fn ice_servers(banner: &str) -> Value {
 #[test]
 fn the_banner_says_all_that_is_needed() {
     let Some(namespace) = connected() else { return };
-    let mut server = Floe::start(&namespace, &[]);
+    let mut server = Floe::start(&namespace, &["--show-credentials"]);
     let banner = server.banner();
     for part in [env!("CARGO_PKG_VERSION"), "0.0.0.0:3478", "[::]:3478", HOST, "floe pair", "127.0.0.1:8080"]
     {
@@ -119,7 +119,7 @@ fn the_banner_says_all_that_is_needed() {
 #[test]
 fn the_credentials_in_the_banner_work() {
     let Some(namespace) = connected() else { return };
-    let mut server = Floe::start(&namespace, &[]);
+    let mut server = Floe::start(&namespace, &["--show-credentials"]);
     let configuration = ice_servers(&server.banner());
     let ice_server = &configuration["iceServers"][0];
     let [name, password] = ["username", "credential"].map(|key| ice_server[key].as_str().unwrap());

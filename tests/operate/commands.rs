@@ -1,11 +1,12 @@
-//! `floe status`, `sessions`, `kick`, `drain` and `healthcheck`.
+//! `floe status`, `sessions`, `kick`, `drain`, `healthcheck`, `credentials` and
+//! `page`.
 
 use std::process::Output;
 
 use serde_json::Value;
 
 use crate::support::command::floe;
-use crate::support::{ALICE, BOB, Client, Request, Server};
+use crate::support::{ALICE, BOB, Client, Request, Server, User};
 
 /// `floe …` for this server, by its admin address and token.
 fn ask(server: &Server, arguments: &[&str]) -> Output {
@@ -107,4 +108,35 @@ fn the_server_of_a_state_directory_is_found_by_itself() {
         .output();
     assert_ne!(gone.expect("floe runs").status.code(), Some(0));
     let _ = std::fs::remove_dir_all(directory);
+}
+
+#[test]
+fn what_lets_somebody_in_is_told_to_who_asks_and_not_to_the_log() {
+    let server = Server::start(|config| _ = config.secret_only());
+    server.wait_until("the log has it all", || server.log().contains("/metrics"));
+    let log = server.log();
+    assert!(log.contains("floe credentials") && log.contains("floe page"), "{log}");
+    assert!(!log.contains(&server.runtime().token) && !log.contains("\"credential\""), "{log}");
+
+    let output = ask(&server, &["credentials", "--username", "al ice&x=1", "--ttl", "60"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let turn = &told["iceServers"][1];
+    let [name, password] = ["username", "credential"].map(|key| turn[key].as_str().expect("a text"));
+    assert!(name.ends_with(":al ice&x=1"), "{name}");
+    assert!(turn["urls"].as_array().is_some_and(|urls| !urls.is_empty()), "{told:#}");
+    Client::udp(&server).user(User { name, password }).allocate();
+
+    let page = text(&ask(&server, &["page"]));
+    assert_eq!(page, format!("http://{}/#token={}\n", server.admin(), server.runtime().token));
+}
+
+#[test]
+fn without_a_secret_or_a_page_there_is_nothing_to_tell() {
+    let server = Server::start(|config| _ = config.set("admin.page", false));
+    for (command, word) in [("credentials", "auth.secrets"), ("page", "admin.page")] {
+        let output = ask(&server, &[command]);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+        assert!(text(&output).contains(word), "{}", text(&output));
+    }
 }
