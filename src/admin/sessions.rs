@@ -13,7 +13,7 @@
 //! Mismatch), and it may allocate anew as long as its credentials are good.
 
 use std::collections::HashMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -28,7 +28,9 @@ use serde_json::json;
 use super::access::Asker;
 use super::query::Query;
 use super::{Shared, reply};
-use crate::relay::{AllocationDetail, AllocationId, AllocationSummary, Instant, Now, ShardId, Traffic};
+use crate::relay::{
+    AllocationDetail, AllocationId, AllocationSummary, FiveTuple, Instant, Now, ShardId, Traffic,
+};
 
 /// Sessions of one answer, when nothing else is asked, and at most.
 const SESSIONS: u64 = 100;
@@ -68,7 +70,7 @@ struct Session {
     username: String,
     /// What quotas count: the user part of a time-limited name, or the whole.
     user: String,
-    /// `udp`, `tcp` or `tls`.
+    /// `udp`, `tcp`, `tls` or `dtls`.
     transport: &'static str,
     client: String,
     server: String,
@@ -158,10 +160,36 @@ impl Session {
             down: Carried { packets: down_packets, bytes: down_bytes },
         }
     }
+}
 
-    fn has(&self, text: &str) -> bool {
-        let fields = [&self.id, &self.username, &self.client, &self.server];
-        fields.into_iter().chain(&self.relays).any(|field| field.to_lowercase().contains(text))
+/// Finds text in ids, names and addresses of all live sessions.
+struct Search {
+    /// In lower case.
+    text: String,
+    /// Where each field is written: there may be a hundred thousand sessions.
+    field: String,
+}
+
+impl Search {
+    fn finds(&mut self, shard: ShardId, summary: &AllocationSummary) -> bool {
+        let FiveTuple { client, server, .. } = summary.five_tuple;
+        self.is_in(&SessionId(shard, summary.id))
+            || self.is_in(&summary.username)
+            || self.is_in(&client)
+            || self.is_in(&server)
+            || summary.relays.iter().flatten().any(|relay| self.is_in(relay))
+    }
+
+    fn is_in(&mut self, field: &dyn fmt::Display) -> bool {
+        self.field.clear();
+        // A String takes all that is written to it.
+        let _ = write!(self.field, "{field}");
+        if self.field.is_ascii() {
+            self.field.make_ascii_lowercase();
+            self.field.contains(&self.text)
+        } else {
+            self.field.to_lowercase().contains(&self.text)
+        }
     }
 }
 
@@ -212,14 +240,15 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): Raw
         Some("bytes") => true,
         Some(_) => return reply::error(StatusCode::BAD_REQUEST, "sort is by opened or bytes"),
     };
-    let search = query.text("search").map(str::to_lowercase);
+    let mut search =
+        query.text("search").map(|text| Search { text: text.to_lowercase(), field: String::new() });
     let user = query.text("user");
     let mut found = shared.steering.sessions().await;
     let now = shared.steering.now();
     let total = found.len();
     found.retain(|(shard, summary)| {
         let is_users = user.is_none_or(|user| *summary.user == *user || *summary.username == *user);
-        is_users && search.as_ref().is_none_or(|text| Session::new(now, *shard, summary).has(text))
+        is_users && search.as_mut().is_none_or(|search| search.finds(*shard, summary))
     });
     if by_bytes {
         found

@@ -27,7 +27,8 @@ const TURN_PORT: u16 = 3478;
 pub struct Config {
     /// REALM of every challenge; 1 to 127 characters, no `"` or `\`.
     pub realm: String,
-    /// Where the runtime file goes; empty: the system's place for it.
+    /// Where the runtime file goes, and what is revoked is kept; empty: the system's
+    /// place for the former, and for the latter `$STATE_DIRECTORY` or none.
     pub state_directory: PathBuf,
     /// Seconds that allocations may live on after SIGTERM.
     pub drain_timeout: u32,

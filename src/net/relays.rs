@@ -213,7 +213,7 @@ impl Relays {
         Some((relay.id, &relay.socket))
     }
 
-    /// Which sockets have something to read, at most 256 of them.
+    /// Which sockets have something to read, at most [`EVENTS`].
     pub(super) fn poll(&self, events: &mut Vec<epoll::Event>) {
         events.clear();
         events.reserve_exact(EVENTS);

@@ -60,7 +60,7 @@ pub const METHODS: [Method; 8] = [
 ];
 
 /// Error codes this server answers with.
-pub const CODES: [ErrorCode; 16] = [
+pub const CODES: [ErrorCode; 17] = [
     ErrorCode::TRY_ALTERNATE,
     ErrorCode::BAD_REQUEST,
     ErrorCode::UNAUTHENTICATED,
@@ -76,6 +76,7 @@ pub const CODES: [ErrorCode; 16] = [
     ErrorCode::CONNECTION_ALREADY_EXISTS,
     ErrorCode::CONNECTION_TIMEOUT_OR_FAILURE,
     ErrorCode::ALLOCATION_QUOTA_REACHED,
+    ErrorCode::SERVER_ERROR,
     ErrorCode::INSUFFICIENT_CAPACITY,
 ];
 
@@ -177,6 +178,7 @@ impl Counters {
         let (Some(method), Some(code)) =
             (METHODS.iter().position(|m| *m == method), CODES.iter().position(|c| *c == code))
         else {
+            debug_assert!(false, "{method:?} {code:?} has no counter");
             return;
         };
         self.errors[method][code].add(1);

@@ -210,8 +210,6 @@ pub enum Effect {
         id: EffectId,
         /// What the connection will be known by.
         connection: ConnectionId,
-        /// Whose it is.
-        relay: RelayId,
         /// Local address and port to connect from.
         local: SocketAddr,
         /// Whom to connect to.

@@ -13,7 +13,7 @@ use super::nonce::NonceState;
 use super::ports::Claim;
 use super::reply::{self, Asked};
 use super::requests::owned;
-use super::route::{Effect, EffectId, Output, RelayId, Route, ShardId};
+use super::route::{Effect, EffectId, Output, Route, ShardId};
 use super::tcp_relay::{Asker, Connection, ConnectionId, Origin, PATIENCE, State};
 use super::time::Now;
 use super::world::Reach;
@@ -79,7 +79,6 @@ impl Engine {
         out.effects.push(Effect::ConnectPeer {
             id: EffectId::Connection(id),
             connection: id,
-            relay: RelayId { allocation: allocation_id, family: peer.family() },
             local: self.world.pool.local(relay.claim),
             peer: to,
         });

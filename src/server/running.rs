@@ -14,8 +14,7 @@ use crate::net;
 use crate::relay::Transport;
 use crate::relay::counters::Counter;
 
-/// A server at work. Stopping it takes [`Running::stop`]; when it is dropped its
-/// threads end too, but nobody waits for them.
+/// A server at work, until [`Running::stop`]: to drop it stops nothing.
 #[derive(Debug)]
 pub struct Running {
     pub(super) net: net::Handle,

@@ -33,8 +33,10 @@ impl Parameters {
         let mut all = Self::default();
         all.form(head.uri.query().unwrap_or_default().as_bytes());
         if head.method == Method::POST {
-            let body = to_bytes(body, shared.limits.body).await.map_err(|_| {
-                refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 8 KiB or incomplete")
+            let most = shared.limits.body;
+            let body = to_bytes(body, most).await.map_err(|_| {
+                let text = format!("the body is larger than {most} bytes or incomplete");
+                refused(StatusCode::PAYLOAD_TOO_LARGE, &text)
             })?;
             let kind = head.headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
             match kind.as_deref() {
