@@ -1,6 +1,7 @@
 //! HTTP for `http-01`: one kind of page, for whoever asks, and nothing else. On
 //! hyper itself, as the admin room is; it takes far less, and must not be it.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -14,7 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::answers::Tokens;
@@ -22,7 +23,8 @@ use super::answers::Tokens;
 /// Where a certificate authority looks (RFC 8555 §8.3).
 const PATH: &str = "/.well-known/acme-challenge/";
 
-/// Connections at once: a certificate authority asks from a handful of places.
+/// Connections at once: a certificate authority asks from a handful of places. Beyond
+/// that the oldest makes room, so that strangers who say nothing can't keep it out.
 const AT_ONCE: usize = 64;
 
 /// For a connection, from accept to its end.
@@ -50,20 +52,21 @@ pub(super) async fn serve(listener: TcpListener, tokens: Arc<Tokens>) {
             return;
         }
     };
-    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             sleep(BACK_OFF).await;
             continue;
         };
-        // Beyond that it is nobody we wait for: closed.
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        let tokens = Arc::clone(&tokens);
-        tokio::spawn(async move {
-            // How it ended is the other side's affair.
-            let _ = timeout(PATIENCE, connection(stream, tokens)).await;
-            drop(place);
-        });
+        open.retain(|connection| !connection.is_finished());
+        if open.len() >= AT_ONCE
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
+        // How it ends is the other side's affair.
+        let connection = tokio::spawn(timeout(PATIENCE, connection(stream, Arc::clone(&tokens))));
+        open.push_back(connection.abort_handle());
     }
 }
 
@@ -95,4 +98,28 @@ fn answer(request: &Request<Incoming>, tokens: &Tokens) -> Response<Body> {
         None => *response.status_mut() = StatusCode::NOT_FOUND,
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn strangers_who_say_nothing_keep_nobody_out() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let _server = tokio::spawn(serve(listener, Arc::default()));
+        let mut silent = Vec::new();
+        for _ in 0..2 * AT_ONCE {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut asking = TcpStream::connect(address).await.unwrap();
+        let question = format!("GET {PATH}x HTTP/1.1\r\nHost: a\r\n\r\n");
+        asking.write_all(question.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        asking.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 404"), "{}", String::from_utf8_lossy(&answer));
+    }
 }

@@ -153,8 +153,18 @@ impl Keeper {
             match work.renew(&plan, &certificates).await {
                 Ok(()) => {
                     tally.issued.fetch_add(1, Relaxed);
-                    failures = Failures::default();
                     plan = work.plan();
+                    // It has no advice yet that is worth another order at once.
+                    plan.advice = SystemTime::now() + LOOK;
+                    if plan.due > SystemTime::now() {
+                        failures = Failures::default();
+                    } else {
+                        // By this clock it is old already: orders without end would follow.
+                        let pause = failures.pause(true, rand::random());
+                        let again = pause.as_secs();
+                        tracing::error!(target: "floe::acme", again, "the new certificate is due already; is the clock right?");
+                        sleep(pause).await;
+                    }
                 }
                 Err(failed) => {
                     tally.failed.fetch_add(1, Relaxed);
