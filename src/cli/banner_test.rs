@@ -103,6 +103,7 @@ fn what_a_journal_keeps_lets_nobody_in() {
         admin: Some("http://127.0.0.1:8080"),
         page: Some("http://127.0.0.1:8080/#token=abc".to_owned()),
         open: false,
+        found: &[],
         warnings: &[],
     });
     for secret in ["abc", "1764000000", "Zm9vYmFy"] {
