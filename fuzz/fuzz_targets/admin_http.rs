@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use floe::admin::{Admin, ApiKey, Minted, Readiness, State, Steering, Terms};
+use floe::admin::{Admin, ApiKey, Grants, Live, Minted, Readiness, Reloaded, State, Steering, Terms};
 use floe::relay::counters::Counters;
 use floe::relay::ports::RelayPool;
 use floe::relay::{AllocationDetail, AllocationId, AllocationSummary, Now, ShardId, UnixTime};
@@ -74,6 +74,18 @@ impl Steering for Idle {
     fn drain(&self) -> Answer<'_, ()> {
         Box::pin(ready(()))
     }
+
+    fn reload(&self) -> Answer<'_, Result<Reloaded, String>> {
+        Box::pin(ready(Ok(Reloaded::default())))
+    }
+
+    fn log_level(&self) -> String {
+        "info".to_owned()
+    }
+
+    fn set_log_level(&self, directives: &str) -> Result<(), String> {
+        if directives == "info" { Ok(()) } else { Err(format!("{directives:?} is no level")) }
+    }
 }
 
 fn serve() -> SocketAddr {
@@ -81,25 +93,28 @@ fn serve() -> SocketAddr {
     // For as long as the process lives.
     std::mem::forget(readiness);
     let local = "127.0.0.1".parse().unwrap();
+    let mint = |user: &str, ttl: Duration, now: UnixTime| {
+        let username = format!("{}:{user}", now.secs() + ttl.as_secs());
+        Ok(Minted { username, password: PASSWORD.into() })
+    };
+    let grants = Grants {
+        api_keys: vec![ApiKey { name: "test".into(), key: KEY.into(), terms: Terms::unlimited() }],
+        mint: Some(Arc::new(mint)),
+        ..Grants::default()
+    };
     let state = State {
         realm: "fuzz".into(),
         listeners: Vec::new(),
         counters: vec![Arc::new(Counters::default())],
         pool: Arc::new(RelayPool::new(&[(local, local)], 50_000..=50_009)),
-        admissions: None,
+        admissions: Box::new(|| None),
         lost_log_lines: Arc::default(),
         public_address_changed: None,
         started: UnixTime::from_secs(1_700_000_000),
         readiness: seen,
-        token: String::new(),
-        api_keys: vec![ApiKey { name: "test".into(), key: KEY.into(), terms: Terms::unlimited() }],
-        tenants: Default::default(),
+        live: Arc::new(Live::new("", grants)),
+        reloads: Arc::default(),
         revocations: None,
-        cors: Vec::new(),
-        mint: Some(Box::new(|user: &str, ttl: Duration, now: UnixTime| {
-            let username = format!("{}:{user}", now.secs() + ttl.as_secs());
-            Ok(Minted { username, password: PASSWORD.into() })
-        })),
         urls: vec!["turn:192.0.2.1:3478?transport=udp".into()],
         steering: Arc::new(Idle),
         page: true,

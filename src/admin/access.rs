@@ -2,7 +2,7 @@
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::Extension;
@@ -51,6 +51,15 @@ pub(super) struct Key {
 }
 
 impl Key {
+    fn new(comparer: &hmac::Key, ApiKey { name, key, terms }: &ApiKey) -> Self {
+        Self {
+            name: name.as_str().into(),
+            tag: hmac::sign(comparer, key.as_bytes()),
+            signer: hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()),
+            allowance: Allowance::new(terms.clone()),
+        }
+    }
+
     /// Only this key makes this tag.
     pub(super) fn sign(&self, text: &[u8]) -> hmac::Tag {
         hmac::sign(&self.signer, text)
@@ -99,7 +108,8 @@ pub(super) struct Access {
     /// Keys are compared by their HMAC under this random key, so that neither
     /// content nor length shows in the time it takes.
     comparer: hmac::Key,
-    known: Vec<Key>,
+    token: Arc<Key>,
+    known: RwLock<Arc<[Arc<Key>]>>,
     wrong: Mutex<Box<[Wrong]>>,
     places: RandomState,
 }
@@ -114,29 +124,48 @@ struct Wrong {
 impl Access {
     pub(super) fn new(token: &str, keys: &[ApiKey]) -> Self {
         let comparer = hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<[u8; 32]>());
-        let own = ("token", token, Terms::unlimited());
-        let known = std::iter::once(own)
-            .chain(keys.iter().map(|k| (k.name.as_str(), k.key.as_str(), k.terms.clone())))
-            .filter(|(_, key, _)| !key.is_empty() && key.len() <= MAX_KEY)
-            .map(|(name, key, terms)| Key {
-                name: name.into(),
-                tag: hmac::sign(&comparer, key.as_bytes()),
-                signer: hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()),
-                allowance: Allowance::new(terms),
-            })
-            .collect();
         let wrong = Mutex::new(vec![Wrong { since: None, count: 0 }; PLACES].into());
-        Self { comparer, known, wrong, places: RandomState::default() }
+        // An empty one must be nobody's: whoever asks shows at least nothing.
+        let token = if token.is_empty() { random_token() } else { token.to_owned() };
+        let own = ApiKey { name: "token".to_owned(), key: token, terms: Terms::unlimited() };
+        let token = Arc::new(Key::new(&comparer, &own));
+        let access =
+            Self { comparer, token, known: RwLock::default(), wrong, places: RandomState::default() };
+        access.replace(keys);
+        access
+    }
+
+    /// Lets the run's token and these in from now on. One that is the same as before
+    /// keeps what it has used up.
+    pub(super) fn replace(&self, keys: &[ApiKey]) {
+        let before = self.keys();
+        let usable = keys.iter().filter(|key| !key.key.is_empty() && key.key.len() <= MAX_KEY);
+        let kept = |key: Key| {
+            let same = before.iter().find(|old| {
+                old.tag.as_ref() == key.tag.as_ref()
+                    && old.name == key.name
+                    && old.allowance.terms() == key.allowance.terms()
+            });
+            same.map_or_else(|| Arc::new(key), Arc::clone)
+        };
+        let new = usable.map(|key| kept(Key::new(&self.comparer, key)));
+        let all = std::iter::once(Arc::clone(&self.token)).chain(new).collect();
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = all;
+    }
+
+    /// Every key there is, the run's token first.
+    pub(super) fn keys(&self) -> Arc<[Arc<Key>]> {
+        Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The key that was shown, whatever it is for.
-    pub(super) fn key(&self, now: Instant, source: IpAddr, shown: Option<&str>) -> Result<&Key, Refusal> {
+    pub(super) fn key(&self, now: Instant, source: IpAddr, shown: Option<&str>) -> Result<Arc<Key>, Refusal> {
         let shown = shown.ok_or(Refusal::NoKey)?;
         let mut found = None;
         if shown.len() <= MAX_KEY {
-            for key in &self.known {
+            for key in self.keys().iter() {
                 if hmac::verify(&self.comparer, shown.as_bytes(), key.tag.as_ref()).is_ok() {
-                    found = Some(key);
+                    found = Some(Arc::clone(key));
                 }
             }
         }
@@ -149,19 +178,15 @@ impl Access {
         now: Instant,
         source: IpAddr,
         shown: Option<&str>,
-    ) -> Result<&Key, Refusal> {
+    ) -> Result<Arc<Key>, Refusal> {
         let key = self.key(now, source, shown)?;
         if key.is_administrators() { Ok(key) } else { Err(Refusal::NotAdministrators) }
     }
 
-    /// Every key there is, the run's token first.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.known.iter()
-    }
-
     /// The key that signed `text` with `tag`.
-    pub(super) fn signer(&self, text: &str, tag: &[u8]) -> Option<&Key> {
-        self.known.iter().find(|key| hmac::verify(&key.signer, text.as_bytes(), tag).is_ok())
+    pub(super) fn signer(&self, text: &str, tag: &[u8]) -> Option<Arc<Key>> {
+        let known = self.keys();
+        known.iter().find(|key| hmac::verify(&key.signer, text.as_bytes(), tag).is_ok()).map(Arc::clone)
     }
 
     fn count_wrong(&self, now: Instant, source: IpAddr) -> Refusal {
@@ -185,7 +210,7 @@ pub(super) async fn keyed(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let key = match shared.access.administrator(Instant::now(), source, bearer(request.headers())) {
+    let key = match shared.live.access().administrator(Instant::now(), source, bearer(request.headers())) {
         Ok(key) => key.name.clone(),
         Err(refusal) => return reply::refused(refusal),
     };
@@ -217,8 +242,8 @@ mod tests {
         Access::new("the-token", &[key("janus", "first"), key("unset", ""), key("web", "second")])
     }
 
-    fn shown<'a>(access: &'a Access, now: Instant, key: Option<&str>) -> Result<&'a str, Refusal> {
-        access.key(now, HERE, key).map(|key| &*key.name)
+    fn shown(access: &Access, now: Instant, key: Option<&str>) -> Result<Arc<str>, Refusal> {
+        access.key(now, HERE, key).map(|key| key.name.clone())
     }
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -226,9 +251,9 @@ mod tests {
     #[test]
     fn every_key_is_known_by_its_name() {
         let (access, now) = (access(), Instant::now());
-        assert_eq!(shown(&access, now, Some("the-token")), Ok("token"));
-        assert_eq!(shown(&access, now, Some("first")), Ok("janus"));
-        assert_eq!(shown(&access, now, Some("second")), Ok("web"));
+        assert_eq!(shown(&access, now, Some("the-token")), Ok("token".into()));
+        assert_eq!(shown(&access, now, Some("first")), Ok("janus".into()));
+        assert_eq!(shown(&access, now, Some("second")), Ok("web".into()));
     }
 
     #[test]
@@ -250,6 +275,22 @@ mod tests {
     }
 
     #[test]
+    fn keys_can_be_replaced_and_those_that_stay_keep_what_they_have_used() {
+        let terms = Terms { quota: 1, ..Terms::unlimited() };
+        let key = |key: &str| ApiKey { name: "app".into(), key: key.into(), terms: terms.clone() };
+        let (access, now) = (Access::new("the-token", &[key("stays"), key("goes")]), Instant::now());
+        let take = |shown| access.key(now, HERE, Some(shown)).unwrap().allowance.take(now, 0, 60).is_ok();
+        assert!(take("stays"));
+        access.replace(&[key("comes"), key("stays")]);
+        assert!(!take("stays"), "its quota is used up");
+        assert!(take("comes"));
+        assert_eq!(shown(&access, now, Some("goes")), Err(Refusal::WrongKey));
+        assert_eq!(shown(&access, now, Some("the-token")), Ok("token".into()));
+        access.replace(&[ApiKey { terms: Terms::unlimited(), ..key("stays") }]);
+        assert!(take("stays"), "other terms begin anew");
+    }
+
+    #[test]
     fn empty_partial_and_huge_keys_are_wrong() {
         let (access, now) = (access(), Instant::now());
         assert_eq!(shown(&access, now, None), Err(Refusal::NoKey));
@@ -266,7 +307,7 @@ mod tests {
             assert_eq!(shown(&access, now, Some("x")), Err(Refusal::WrongKey));
         }
         assert_eq!(shown(&access, now, Some("x")), Err(Refusal::TooManyWrong));
-        assert_eq!(shown(&access, now, Some("first")), Ok("janus"));
+        assert_eq!(shown(&access, now, Some("first")), Ok("janus".into()));
         assert_eq!(shown(&access, now + WINDOW, Some("x")), Err(Refusal::WrongKey));
     }
 

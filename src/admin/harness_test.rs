@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::server::Limits;
-use super::{Admin, ApiKey, Minted, Readiness, State, Steering, Terms};
+use super::{Admin, ApiKey, Grants, Live, Minted, Readiness, Reloaded, Reloads, State, Steering, Terms};
 use crate::relay::counters::Counters;
 use crate::relay::ports::RelayPool;
 use crate::relay::{
@@ -44,20 +44,14 @@ pub(super) fn state() -> (State, watch::Sender<Readiness>) {
         listeners: vec![(Transport::Udp, "192.0.2.1:3478".parse().unwrap())],
         counters: vec![Arc::new(Counters::default()), Arc::new(Counters::default())],
         pool: Arc::new(RelayPool::new(&[(local, "192.0.2.1".parse().unwrap())], 49152..=49161)),
-        admissions: None,
+        admissions: Box::new(|| None),
         lost_log_lines: Arc::default(),
         public_address_changed: None,
         started: UnixTime::from_millis(1_756_200_000_500),
         readiness: seen,
-        token: "run-token".into(),
-        api_keys: vec![ApiKey { name: "janus".into(), key: "janus-key".into(), terms: Terms::unlimited() }],
-        mint: Some(Box::new(|user: &str, ttl: Duration, now: UnixTime| {
-            let username = format!("{}:{user}", now.secs() + ttl.as_secs());
-            Ok(Minted { username, password: "cGFzc3dvcmQ=".into() })
-        })),
-        tenants: Default::default(),
+        live: Arc::new(Live::new("run-token", grants())),
+        reloads: Arc::new(Reloads::new(UnixTime::from_secs(1_756_200_000))),
         revocations: None,
-        cors: Vec::new(),
         urls: vec![
             "stun:192.0.2.1:3478".into(),
             "turn:[2001:db8::1]:3478?transport=udp".into(),
@@ -69,10 +63,30 @@ pub(super) fn state() -> (State, watch::Sender<Readiness>) {
     (state, readiness)
 }
 
+/// One API key, and one secret.
+pub(super) fn grants() -> Grants {
+    let mint = |user: &str, ttl: Duration, now: UnixTime| {
+        let username = format!("{}:{user}", now.secs() + ttl.as_secs());
+        Ok(Minted { username, password: "cGFzc3dvcmQ=".into() })
+    };
+    Grants {
+        api_keys: vec![ApiKey { name: "janus".into(), key: "janus-key".into(), terms: Terms::unlimited() }],
+        mint: Some(Arc::new(mint)),
+        ..Grants::default()
+    }
+}
+
+/// The same without a secret.
+pub(super) fn without_secret() -> Arc<Live> {
+    Arc::new(Live::new("run-token", Grants { mint: None, ..grants() }))
+}
+
 /// Two live allocations, and what was asked of them.
 pub(super) struct Steered {
     live: Mutex<Vec<(ShardId, AllocationSummary)>>,
     drained: AtomicBool,
+    reloaded: AtomicBool,
+    level: Mutex<String>,
 }
 
 impl Steered {
@@ -103,7 +117,12 @@ impl Steered {
         };
         let live =
             vec![(ShardId(0), summary(1, "alice", 100, 900)), (ShardId(1), summary(2, "bob", 200, 700))];
-        Self { live: Mutex::new(live), drained: AtomicBool::new(false) }
+        Self {
+            live: Mutex::new(live),
+            drained: AtomicBool::new(false),
+            reloaded: AtomicBool::new(false),
+            level: Mutex::new("info".to_owned()),
+        }
     }
 }
 
@@ -147,6 +166,26 @@ impl Steering for Steered {
     fn drain(&self) -> BoxFuture<'_, ()> {
         self.drained.store(true, Ordering::Relaxed);
         ready(()).boxed()
+    }
+
+    /// The second one finds a file that is broken.
+    fn reload(&self) -> BoxFuture<'_, Result<Reloaded, String>> {
+        let reloaded =
+            Reloaded { changed: vec!["auth.users"], needs_restart: vec!["realm"], ..Reloaded::default() };
+        let broken = self.reloaded.swap(true, Ordering::Relaxed);
+        ready(if broken { Err("the file is broken".to_owned()) } else { Ok(reloaded) }).boxed()
+    }
+
+    fn log_level(&self) -> String {
+        self.level.lock().unwrap().clone()
+    }
+
+    fn set_log_level(&self, directives: &str) -> Result<(), String> {
+        if directives == "loud" {
+            return Err("no level".to_owned());
+        }
+        directives.clone_into(&mut self.level.lock().unwrap());
+        Ok(())
     }
 }
 

@@ -274,6 +274,18 @@ fn server(page: &mut Page, sources: &Sources) {
             [(vec![], u64::from(changed.load(Relaxed)))],
         );
     }
+    page.counter(
+        "floe_reloads_total",
+        "Times that the configuration, or the certificates alone, were read again; a failure has changed nothing.",
+        sources.reloads.counts().map(|(what, result, n)| {
+            (vec![("what", what.name().to_owned()), ("result", result.to_owned())], n)
+        }),
+    );
+    page.gauge(
+        "floe_reload_last_success_timestamp_seconds",
+        "When the configuration was read that is in force, seconds since 1970-01-01 UTC.",
+        [(vec![], sources.reloads.last_success())],
+    );
 }
 
 fn tls(page: &mut Page, admissions: Admissions) {

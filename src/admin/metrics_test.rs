@@ -62,12 +62,13 @@ fn metrics(change: impl FnOnce(&mut Sources)) -> Metrics {
         listeners: state.listeners,
         urls: state.urls,
         counters: state.counters,
-        admissions: None,
+        admissions: Box::new(|| None),
         pool: state.pool,
         lost_log_lines: Arc::default(),
         public_address_changed: None,
         started: state.started,
         readiness: state.readiness,
+        reloads: state.reloads,
     };
     change(&mut sources);
     drop(readiness);

@@ -14,6 +14,7 @@
 //! | `GET /api/page`, `POST /api/page/ice`, `POST /api/page/invitation` (`page`) | each its own |
 //! | `/api/sessions`, `/api/users` (`sessions`) | administrator's key, as a header |
 //! | `GET /api/status`, `POST /api/drain` (`status`) | likewise |
+//! | `POST /api/reload`, `GET`, `PUT /api/log-level` (`reload`) | likewise |
 //! | `GET /api/history` (`history`) | likewise |
 //! | `GET /api/openapi.json` (`openapi`) | open: all of this, for programs |
 //!
@@ -38,11 +39,13 @@ mod events;
 mod health;
 mod history;
 mod invitation;
+mod live;
 mod metrics;
 mod openapi;
 mod page;
 mod process;
 mod query;
+mod reload;
 mod reply;
 mod rooms;
 pub mod runtime_file;
@@ -54,7 +57,6 @@ mod status;
 mod steering;
 mod totals;
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -69,15 +71,16 @@ use tokio::sync::{Semaphore, mpsc, watch};
 pub use access::{ApiKey, random_token};
 pub use credentials::{DEFAULT_TTL, MAX_TTL, MAX_USERNAME, Mint, Minted, NotRevoked, Revocations, Terms};
 pub use health::Readiness;
+pub use live::{Grants, Live, Reading, Reloads};
 pub use page::{TEST_ALLOCATIONS, TEST_USER};
 pub use signal::check_signal;
-pub use steering::Steering;
+pub use steering::{Reloaded, Steering};
 
 use crate::net::{Visitor, WebCounts};
 use crate::relay::counters::Counters;
 use crate::relay::ports::RelayPool;
 use crate::relay::{Transport, UnixTime};
-use access::{Access, Key};
+use access::Key;
 use events::Members;
 use history::History;
 use invitation::Invitations;
@@ -97,7 +100,7 @@ pub struct State {
     /// Relay addresses and their ports.
     pub pool: Arc<RelayPool>,
     /// Of TLS and balancers; `None` without them.
-    pub admissions: Option<Box<dyn Fn() -> Admissions + Send + Sync>>,
+    pub admissions: Box<dyn Fn() -> Option<Admissions> + Send + Sync>,
     /// Log lines that the lossy writer could not keep, if there is one.
     pub lost_log_lines: Arc<AtomicU64>,
     /// Whether the public address is another one than was found at the start;
@@ -107,18 +110,12 @@ pub struct State {
     pub started: UnixTime,
     /// What `/readyz` answers.
     pub readiness: watch::Receiver<Readiness>,
-    /// The run's token; see [`random_token`]. Empty: none.
-    pub token: String,
-    /// `admin.api-keys`.
-    pub api_keys: Vec<ApiKey>,
-    /// Makes credentials; `None` without a shared secret.
-    pub mint: Option<Box<dyn Mint>>,
-    /// The same by the names of the secrets, for keys that name theirs.
-    pub tenants: HashMap<String, Box<dyn Mint>>,
+    /// Who may ask for what.
+    pub live: Arc<Live>,
+    /// How reloads have gone.
+    pub reloads: Arc<Reloads>,
     /// Takes credentials back; `None`: nothing can be.
     pub revocations: Option<Arc<dyn Revocations>>,
-    /// Origins whose pages may ask for credentials; `*` is all.
-    pub cors: Vec<String>,
     /// `stun:`, `turn:` and `turns:` URLs, as clients reach the server.
     pub urls: Vec<String>,
     /// Sees and ends live allocations.
@@ -261,11 +258,8 @@ struct Shared {
     metrics: Metrics,
     history: History,
     steering: Arc<dyn Steering>,
-    access: Access,
-    mint: Option<Box<dyn Mint>>,
-    tenants: HashMap<String, Box<dyn Mint>>,
+    live: Arc<Live>,
     revocations: Option<Arc<dyn Revocations>>,
-    cors: Vec<String>,
     uris: Vec<String>,
     rooms: Arc<Rooms>,
     members: Members,
@@ -279,12 +273,11 @@ struct Shared {
 
 impl Shared {
     /// Whose invitation to `room` this is, and for how much longer it holds.
-    fn invited(&self, shown: &str, room: &str, now: UnixTime) -> Option<(&Key, Duration)> {
-        self.invitations.check(self.access.keys(), shown, room, now)
+    fn invited(&self, shown: &str, room: &str, now: UnixTime) -> Option<(Arc<Key>, Duration)> {
+        self.invitations.check(&self.live.access().keys(), shown, room, now)
     }
 
     fn new(state: State, limits: Limits, stopping: watch::Receiver<bool>) -> io::Result<Self> {
-        let access = Access::new(&state.token, &state.api_keys);
         let uris = state.urls.iter().filter(|url| url.starts_with("turn")).cloned().collect();
         let sources = Arc::new(Sources {
             realm: state.realm,
@@ -297,17 +290,15 @@ impl Shared {
             public_address_changed: state.public_address_changed,
             started: state.started,
             readiness: state.readiness,
+            reloads: state.reloads,
         });
         Ok(Self {
             metrics: Metrics::new(sources.clone()).map_err(io::Error::other)?,
             sources,
             history: History::default(),
             steering: state.steering,
-            access,
-            mint: state.mint,
-            tenants: state.tenants,
+            live: state.live,
             revocations: state.revocations,
-            cors: state.cors,
             uris: credentials::in_order(uris),
             rooms: Arc::new(Rooms::new(limits.rooms)),
             members: Members::default(),
@@ -338,7 +329,7 @@ fn public(shared: Arc<Shared>) -> Router {
 fn router(more: Router<Arc<Shared>>, shared: Arc<Shared>) -> Router {
     let limits = shared.limits;
     let page = if shared.page { page::files().merge(rooms()) } else { Router::new() };
-    more.merge(credentials::routes(&shared.cors))
+    more.merge(credentials::routes(&shared.live))
         .merge(page)
         .route("/api/openapi.json", get(openapi::document))
         .nest("/api", api(&shared))
@@ -363,6 +354,8 @@ fn api(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     Router::new()
         .route("/status", get(status::status))
         .route("/drain", post(status::drain))
+        .route("/reload", post(reload::reload))
+        .route("/log-level", get(reload::log_level).put(reload::set_log_level))
         .route("/history", get(history::history))
         .route("/sessions", get(sessions::list))
         .route("/sessions/{id}", get(sessions::show).delete(sessions::kick))

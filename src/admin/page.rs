@@ -125,11 +125,11 @@ fn content(name: &str) -> Response {
 }
 
 /// What a visitor may do here.
-enum Visitor<'a> {
+enum Visitor {
     /// What its key may.
-    Keyed(&'a Key),
+    Keyed(Arc<Key>),
     /// Be in one room, for so long, as a guest of whose key this is.
-    Invited(&'a Key, Duration),
+    Invited(Arc<Key>, Duration),
     /// Mint for the Test page: it sits at this machine.
     Local,
 }
@@ -143,14 +143,14 @@ async fn hello(
     // A wrong key is told, not refused: the page asks to learn that, and a
     // browser would show a refusal as an error of the page.
     let shown = bearer(&headers);
-    let (access, administrator) = match shown.map(|key| shared.access.key(Instant::now(), source, Some(key)))
-    {
+    let access = shared.live.access();
+    let (access, administrator) = match shown.map(|key| access.key(Instant::now(), source, Some(key))) {
         Some(Ok(key)) => ("key", key.is_administrators()),
         Some(Err(refusal @ Refusal::TooManyWrong)) => return reply::refused(refusal),
         Some(Err(_)) | None if is_local(source, version, &headers) => ("loopback", false),
         Some(Err(_)) | None => ("none", false),
     };
-    let (version, mint) = (env!("CARGO_PKG_VERSION"), shared.mint.is_some());
+    let (version, mint) = (env!("CARGO_PKG_VERSION"), shared.live.grants().mint.is_some());
     Json(json!({ "version": version, "access": access, "administrator": administrator, "mint": mint }))
         .into_response()
 }
@@ -170,7 +170,7 @@ async fn ice(
         Ok(visitor) => visitor,
         Err(refusal) => return reply::refused(refusal),
     };
-    if shared.mint.is_none() {
+    if shared.live.grants().mint.is_none() {
         return Json(json!({ "iceServers": [{ "urls": shared.sources.urls }], "ttl": null })).into_response();
     }
     match visitor.mint(&shared) {
@@ -183,7 +183,7 @@ async fn ice(
     }
 }
 
-impl Visitor<'_> {
+impl Visitor {
     /// A name, its password, and for how many seconds they are good.
     fn mint(&self, shared: &Shared) -> Result<(String, String, u64), Refused> {
         let (key, ttl) = match self {
@@ -202,13 +202,13 @@ impl Visitor<'_> {
     }
 }
 
-fn visitor<'a>(
-    shared: &'a Shared,
+fn visitor(
+    shared: &Shared,
     source: IpAddr,
     version: Version,
     headers: &HeaderMap,
     room: Option<&str>,
-) -> Result<Visitor<'a>, Refusal> {
+) -> Result<Visitor, Refusal> {
     let shown = bearer(headers);
     // The origin is this one; who has none is no browser.
     if shown.is_none() && headers.contains_key(ORIGIN) && is_local(source, version, headers) {
@@ -218,7 +218,7 @@ fn visitor<'a>(
     if let Some((key, left)) = shown.zip(room).and_then(|(shown, room)| shared.invited(shown, room, now)) {
         return Ok(Visitor::Invited(key, left));
     }
-    shared.access.key(Instant::now(), source, shown).map(Visitor::Keyed)
+    shared.live.access().key(Instant::now(), source, shown).map(Visitor::Keyed)
 }
 
 async fn invite(
@@ -227,7 +227,7 @@ async fn invite(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let key = match shared.access.key(Instant::now(), source, bearer(&headers)) {
+    let key = match shared.live.access().key(Instant::now(), source, bearer(&headers)) {
         Ok(key) => key,
         Err(refusal) => return reply::refused(refusal),
     };
@@ -235,7 +235,7 @@ async fn invite(
     let Some(room) = query.text("room").filter(|room| is_room_name(room)) else {
         return reply::bad_room();
     };
-    let invitation = shared.invitations.make(key, room, shared.steering.now().unix);
+    let invitation = shared.invitations.make(&key, room, shared.steering.now().unix);
     Json(json!({ "invitation": invitation, "ttl": invitation::LASTS.as_secs() })).into_response()
 }
 

@@ -1,4 +1,4 @@
-use super::super::harness::Server;
+use super::super::harness::{Server, without_secret};
 use super::*;
 use crate::admin::Readiness;
 
@@ -174,7 +174,7 @@ async fn a_key_mints_for_longer_and_invites() {
 
 #[tokio::test]
 async fn without_a_secret_or_while_draining_nothing_is_minted() {
-    let server = Server::with(Default::default(), |state| state.mint = None);
+    let server = Server::with(Default::default(), |state| state.live = without_secret());
     assert_eq!(server.get("/api/page", "").await.json()["mint"], false);
     let urls_alone = server.ask("POST", "/api/page/ice", &own_page(&server), "").await.json();
     assert_eq!(urls_alone["iceServers"][0].as_object().unwrap().len(), 1, "{urls_alone}");

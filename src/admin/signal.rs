@@ -101,7 +101,7 @@ pub(super) fn admit(
     let (shown, now) = (key.as_deref(), shared.steering.now().unix);
     let is_invited = |room: &String| shown.is_some_and(|shown| shared.invited(shown, room, now).is_some());
     if !room.as_ref().is_some_and(is_invited) {
-        let checked = shared.access.key(std::time::Instant::now(), source, shown);
+        let checked = shared.live.access().key(std::time::Instant::now(), source, shown);
         checked.map_err(|refusal| Box::new(reply::refused(refusal)))?;
     }
     let room = room.ok_or_else(|| Box::new(reply::bad_room()))?;

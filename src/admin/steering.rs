@@ -4,8 +4,22 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use serde::Serialize;
 
 use crate::relay::{AllocationDetail, AllocationId, AllocationSummary, Now, ShardId};
+
+/// What a reload has found, as keys of the configuration.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Reloaded {
+    /// In force now.
+    pub changed: Vec<&'static str>,
+    /// In force after a restart; until then the old value is.
+    pub needs_restart: Vec<&'static str>,
+    /// Files of certificates that were read.
+    pub certificates: Vec<String>,
+    /// What is probably not as it was meant.
+    pub warnings: Vec<String>,
+}
 
 /// A running server. Every call waits for its shards, but never long: they
 /// answer between two batches of packets.
@@ -27,4 +41,14 @@ pub trait Steering: Send + Sync {
 
     /// From now on no new allocations.
     fn drain(&self) -> BoxFuture<'_, ()>;
+
+    /// Reads the configuration again and puts in force what can change; an error, for
+    /// a person, has changed nothing.
+    fn reload(&self) -> BoxFuture<'_, Result<Reloaded, String>>;
+
+    /// What is logged: a level, or a list of `target=level`.
+    fn log_level(&self) -> String;
+
+    /// Logs that from now on; an error says what is wrong with it.
+    fn set_log_level(&self, directives: &str) -> Result<(), String>;
 }

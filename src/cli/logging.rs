@@ -6,9 +6,9 @@
 //! says nothing in the log itself about what it lost.
 
 use std::io::{self, IsTerminal as _, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::Failure;
 use crate::config::{Log, LogFormat};
+use crate::server::LogLevel;
 
 /// Lines that may wait to be written.
 const QUEUE: usize = 8192;
@@ -29,22 +30,61 @@ pub(super) struct Logging {
     written: Receiver<()>,
 }
 
-/// Begins logging, for the whole process and once.
-pub(super) fn start(log: &Log) -> Result<Logging, Failure> {
-    let filter = EnvFilter::builder()
-        .parse(&log.level)
-        .map_err(|error| Failure::Wrong(format!("log.level: {:?} can't be read: {error}", log.level)))?;
+/// Begins logging, for the whole process and once. What is logged can be changed
+/// by the second of the pair.
+pub(super) fn start(log: &Log) -> Result<(Logging, Arc<dyn LogLevel>), Failure> {
+    let filter = filter(&log.level).map_err(Failure::Wrong)?;
     let terminal = io::stderr().is_terminal();
     let (queue, logging) = lossy(io::stderr(), QUEUE)
         .map_err(|error| Failure::Failed(format!("cannot start the log's thread: {error}")))?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(queue);
-    let begun = match log.format {
-        LogFormat::Text => text(subscriber, terminal),
-        LogFormat::Auto if terminal => text(subscriber, terminal),
-        LogFormat::Json | LogFormat::Auto => subscriber.json().flatten_event(true).try_init(),
+    let is_text = log.format == LogFormat::Text || (log.format == LogFormat::Auto && terminal);
+    let (set, begun): (Set, _) = if is_text {
+        let coloured = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let subscriber = subscriber.with_ansi(coloured).with_filter_reloading();
+        let handle = subscriber.reload_handle();
+        (Box::new(move |filter| handle.reload(filter)), subscriber.try_init())
+    } else {
+        let subscriber = subscriber.json().flatten_event(true).with_filter_reloading();
+        let handle = subscriber.reload_handle();
+        (Box::new(move |filter| handle.reload(filter)), subscriber.try_init())
     };
     begun.map_err(|error| Failure::Failed(format!("cannot start the log: {error}")))?;
-    Ok(logging)
+    let level = Arc::new(Level { in_force: Mutex::new(log.level.clone()), set });
+    Ok((logging, level))
+}
+
+fn filter(directives: &str) -> Result<EnvFilter, String> {
+    let wrong = |error| format!("log.level: {directives:?} can't be read: {error}");
+    EnvFilter::builder().parse(directives).map_err(wrong)
+}
+
+/// Puts another filter in place of the one in force.
+type Set = Box<dyn Fn(EnvFilter) -> Result<(), tracing_subscriber::reload::Error> + Send + Sync>;
+
+/// What is logged by this process.
+struct Level {
+    in_force: Mutex<String>,
+    set: Set,
+}
+
+impl LogLevel for Level {
+    fn level(&self) -> String {
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn check(&self, directives: &str) -> Result<(), String> {
+        filter(directives).map(drop)
+    }
+
+    fn set(&self, directives: &str) -> Result<(), String> {
+        let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+        if *in_force != directives {
+            (self.set)(filter(directives)?).map_err(|error| error.to_string())?;
+            directives.clone_into(&mut in_force);
+        }
+        Ok(())
+    }
 }
 
 /// Plain text to stderr, for a command that ends by itself and has no
@@ -56,18 +96,6 @@ pub(super) fn plain(directives: &str) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(format!("the log's directives can't be read: {error}")))?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     subscriber.try_init().map_err(|error| Failure::Failed(format!("cannot start the log: {error}")))
-}
-
-type Builder = tracing_subscriber::fmt::SubscriberBuilder<
-    tracing_subscriber::fmt::format::DefaultFields,
-    tracing_subscriber::fmt::format::Format,
-    EnvFilter,
-    Queue,
->;
-
-fn text(subscriber: Builder, terminal: bool) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let coloured = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    subscriber.with_ansi(coloured).try_init()
 }
 
 impl Logging {
@@ -154,7 +182,6 @@ impl MakeWriter<'_> for Queue {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::sync::mpsc::channel;
 
     use super::*;

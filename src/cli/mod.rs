@@ -20,6 +20,7 @@ mod logging;
 mod manual;
 #[cfg(feature = "client")]
 mod pair;
+mod reload;
 mod running;
 mod serve;
 mod service_manager;
@@ -84,6 +85,10 @@ enum Command {
     Credentials(credentials::Args),
     /// Print the address of its web page with this run's token in it.
     Page(running::ServerArgs),
+    /// Let the running server read its configuration again, without a dropped call.
+    Reload(reload::Args),
+    /// Show what the running server logs, or change it until the next reload.
+    Loglevel(reload::LevelArgs),
     /// Exit with 0 when the running server answers; for containers.
     Healthcheck(healthcheck::Args),
     /// Print the manual page.
@@ -144,6 +149,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Drain(args)) => kick::drain(&args),
         Some(Command::Credentials(args)) => credentials::run(&args),
         Some(Command::Page(args)) => credentials::page(&args),
+        Some(Command::Reload(args)) => reload::run(&args),
+        Some(Command::Loglevel(args)) => reload::level(&args),
         Some(Command::Healthcheck(args)) => healthcheck::run(&args),
         Some(Command::Man) => manual::man::<Cli>(),
         Some(Command::Completions { shell }) => manual::completions::<Cli>(shell),

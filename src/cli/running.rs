@@ -21,7 +21,7 @@ pub(super) struct ServerArgs {
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
     /// API key, or the token of the run; default: the running server's token.
-    #[arg(long, value_name = "KEY", requires = "admin")]
+    #[arg(long, value_name = "KEY", requires = "admin", allow_hyphen_values = true)]
     token: Option<String>,
 }
 
@@ -82,7 +82,11 @@ impl RunningServer {
 
     /// Status and body.
     pub(super) fn ask(&self, method: &str, path: &str) -> Result<(u16, String), Failure> {
-        let question = Question { method, path, token: self.token.as_deref(), body: "" };
+        self.ask_with(method, path, "")
+    }
+
+    fn ask_with(&self, method: &str, path: &str, body: &str) -> Result<(u16, String), Failure> {
+        let question = Question { method, path, token: self.token.as_deref(), body };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -92,7 +96,15 @@ impl RunningServer {
 
     /// The object that answers; any status but 200 is a failure, in words.
     pub(super) fn json(&self, method: &str, path: &str) -> Result<Value, Failure> {
-        let (status, body) = self.ask(method, path)?;
+        self.answer(path, self.ask(method, path)?)
+    }
+
+    /// The same of a question with an object in it.
+    pub(super) fn send(&self, method: &str, path: &str, object: &Value) -> Result<Value, Failure> {
+        self.answer(path, self.ask_with(method, path, &object.to_string())?)
+    }
+
+    fn answer(&self, path: &str, (status, body): (u16, String)) -> Result<Value, Failure> {
         let answer = serde_json::from_str::<Value>(&body);
         match (status, answer) {
             (200, Ok(answer)) => Ok(answer),

@@ -1,8 +1,6 @@
 //! `floe serve`: load, log, start, say how to use it, wait for a signal, drain.
 
 use std::io::{self, IsTerminal as _};
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -11,7 +9,7 @@ use super::banner::{Banner, banner};
 use super::sources::SourceArgs;
 use super::{Failure, logging, say, service_manager};
 use crate::config::{Loaded, load};
-use crate::server::{self, Running, StartError};
+use crate::server::{self, Process, Running, StartError};
 
 /// Threads for what is off the packet path: HTTP, signals, handshakes of TLS and
 /// DTLS, balancers' headers, new certificates, the watchdog.
@@ -28,8 +26,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let loaded = load(&args.sources.sources())?;
-    let log = logging::start(&loaded.config.log)?;
+    let sources = args.sources.sources();
+    let loaded = load(&sources)?;
+    let (log, level) = logging::start(&loaded.config.log)?;
     for warning in &loaded.warnings {
         tracing::warn!(origin = %warning.origin, "{}", warning.message);
     }
@@ -39,21 +38,21 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
+    let process = Process { lost_log_lines: log.lost(), log: Some(level), sources: Some(sources) };
     // A journal is read by more people than the runtime file, and for longer.
     let open = args.show_credentials || io::stdout().is_terminal();
-    runtime.block_on(serve(loaded, log.lost(), open))
+    runtime.block_on(serve(loaded, process, open))
 }
 
-async fn serve(loaded: Loaded, lost_log_lines: Arc<AtomicU64>, open: bool) -> Result<(), Failure> {
+async fn serve(loaded: Loaded, process: Process, open: bool) -> Result<(), Failure> {
     // Before anything is open, so that no signal finds the default action.
     let mut signals =
         Signals::new().map_err(|error| Failure::Failed(format!("cannot wait for signals: {error}")))?;
-    let mut running = server::start(&loaded, lost_log_lines).map_err(|error| match error {
+    let mut running = server::start(&loaded, process).map_err(|error| match error {
         StartError::Configuration(text) => Failure::Wrong(text),
         StartError::System(text) => Failure::Failed(text),
     })?;
     say(&told(&running, &loaded, open));
-    let drain_timeout = Duration::from_secs(loaded.config.drain_timeout.into());
     // With the passwords in it: the server works with keys (RFC 8656 §6).
     drop(loaded);
     for warning in running.warnings() {
@@ -62,16 +61,23 @@ async fn serve(loaded: Loaded, lost_log_lines: Arc<AtomicU64>, open: bool) -> Re
     tracing::info!(listeners = ?running.listeners(), relays = ?running.relays(), admin = running.admin(), "serving");
     let _watchdog = service_manager::ready();
 
-    let stop = tokio::select! {
-        stop = signals.next() => stop,
-        part = running.failure() => {
-            running.stop().await;
-            return Err(Failure::Failed(part));
+    let stop = loop {
+        tokio::select! {
+            wish = signals.next() => match wish {
+                Wish::Stop(stop) => break stop,
+                Wish::Reload => reload(&running).await,
+                // The outcome is in the log.
+                Wish::ReloadCertificates => drop(running.reload_certificates().await),
+            },
+            part = running.failure() => {
+                running.stop().await;
+                return Err(Failure::Failed(part));
+            }
         }
     };
     let timeout = match stop {
         Stop::Interrupt if at_a_terminal() => Duration::ZERO,
-        Stop::Interrupt | Stop::Terminate => drain_timeout,
+        Stop::Interrupt | Stop::Terminate => running.drain_timeout(),
         // As coturn's users expect: however long it takes.
         Stop::WhenIdle => Duration::MAX,
     };
@@ -79,14 +85,22 @@ async fn serve(loaded: Loaded, lost_log_lines: Arc<AtomicU64>, open: bool) -> Re
     tracing::info!(signal = stop.name(), allocations, timeout = timeout.as_secs(), "draining");
     service_manager::stopping();
     running.drain().await;
-    let ending = drained(running.idle(), signals.next(), timeout).await;
+    let ending = drained(running.idle(), signals.stop(), timeout).await;
     tracing::info!(because = ending.name(), "stopping");
     // Whoever asks yet again does not wait for the shards either.
     tokio::select! {
         () = running.stop() => {}
-        _ = signals.next() => {}
+        _ = signals.stop() => {}
     }
     Ok(())
+}
+
+/// The service manager waits for the end of it, however it ends: the server goes on
+/// either way, and the log says which.
+async fn reload(running: &Running) {
+    service_manager::reloading();
+    let _ = running.reload().await;
+    service_manager::reloaded();
 }
 
 fn told(running: &Running, loaded: &Loaded, open: bool) -> String {
@@ -110,6 +124,14 @@ fn at_a_terminal() -> bool {
     io::stdin().is_terminal() || io::stderr().is_terminal()
 }
 
+/// What a signal asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wish {
+    Stop(Stop),
+    Reload,
+    ReloadCertificates,
+}
+
 /// A wish to stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stop {
@@ -128,11 +150,13 @@ impl Stop {
     }
 }
 
-/// The signals that end a server.
+/// The signals of a server.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
     user1: Signal,
+    hangup: Signal,
+    user2: Signal,
 }
 
 impl Signals {
@@ -141,14 +165,28 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             user1: signal(SignalKind::user_defined1())?,
+            hangup: signal(SignalKind::hangup())?,
+            user2: signal(SignalKind::user_defined2())?,
         })
     }
 
-    async fn next(&mut self) -> Stop {
+    async fn next(&mut self) -> Wish {
         tokio::select! {
-            _ = self.interrupt.recv() => Stop::Interrupt,
-            _ = self.terminate.recv() => Stop::Terminate,
-            _ = self.user1.recv() => Stop::WhenIdle,
+            _ = self.interrupt.recv() => Wish::Stop(Stop::Interrupt),
+            _ = self.terminate.recv() => Wish::Stop(Stop::Terminate),
+            _ = self.user1.recv() => Wish::Stop(Stop::WhenIdle),
+            _ = self.hangup.recv() => Wish::Reload,
+            // As coturn's users expect.
+            _ = self.user2.recv() => Wish::ReloadCertificates,
+        }
+    }
+
+    /// Of a server that is stopping: it has nothing to reload any more.
+    async fn stop(&mut self) -> Stop {
+        loop {
+            if let Wish::Stop(stop) = self.next().await {
+                return stop;
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What systemd is told (sd_notify(3)): ready, stopping, still alive. Without
+//! What systemd is told (sd_notify(3)): ready, reloading, stopping, still
+//! alive. Without
 //! systemd nothing happens. `sd-notify` rather than `libsystemd`: the same
 //! messages without a journal client.
 
@@ -23,6 +24,20 @@ impl Drop for Watchdog {
 pub(super) fn ready() -> Watchdog {
     tell(&[NotifyState::Ready]);
     Watchdog(sd_notify::watchdog_enabled().map(|limit| tokio::spawn(keep_alive(limit))))
+}
+
+/// The configuration is being read again (`Type=notify-reload`). [`reloaded`] has to
+/// follow.
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::debug!(%error, "the service manager can't be told"),
+    }
+}
+
+/// That is over.
+pub(super) fn reloaded() {
+    tell(&[NotifyState::Ready]);
 }
 
 /// No new clients are taken.

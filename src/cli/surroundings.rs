@@ -2,7 +2,6 @@
 //! runs on this machine, or one started for the occasion.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -13,7 +12,7 @@ use crate::client::transport::Transport;
 use crate::client::url::ServerUrl;
 use crate::client::{Credentials, http};
 use crate::config::{Flag, Sources, load};
-use crate::server::{self, Access, Running, StartError};
+use crate::server::{self, Access, Process, Running, StartError};
 
 /// Whom credentials are made for.
 pub(super) const USER: &str = "floe-pair";
@@ -145,7 +144,7 @@ fn start_own() -> Result<Running, Failure> {
         set("admin.listen", "127.0.0.1:0"),
     ];
     let loaded = load(&Sources { file: None, environment: Vec::new(), flags })?;
-    server::start(&loaded, Arc::default()).map_err(|error| match error {
+    server::start(&loaded, Process::default()).map_err(|error| match error {
         StartError::Configuration(text) | StartError::System(text) => {
             Failure::Failed(format!("no server runs here, and none can be started: {text}"))
         }

@@ -279,7 +279,7 @@ fn is_service_link(name: &str) -> bool {
                 .is_some_and(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit())))
 }
 
-fn is_empty(value: &Value) -> bool {
+pub(super) fn is_empty(value: &Value) -> bool {
     match value {
         Value::String(text) => text.is_empty(),
         Value::Array(list) => list.is_empty(),

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use serde::Deserialize as _;
 use toml::{Table, Value};
+use zeroize::Zeroizing;
 
+use super::change;
 use super::check;
 use super::key::{self, KEYS, Key, Kind};
 use super::layer::{self, Given, Sources};
@@ -22,6 +24,8 @@ pub struct Loaded {
     /// What is probably not as it was meant; no errors.
     pub warnings: Vec<Problem>,
     origins: BTreeMap<&'static str, Origin>,
+    /// A hash of each secret that is given; see [`change`].
+    pub(super) secrets: BTreeMap<&'static str, u64>,
 }
 
 /// One key's value in effect, for people to look at.
@@ -116,8 +120,12 @@ fn judge(values: impl IntoIterator<Item = Given>, mut report: Report) -> Result<
     });
     match config {
         Some(config) if !failed => {
+            let secret = given.iter().filter(|(_, given)| given.key.secret && !layer::is_empty(&given.value));
+            let secrets =
+                secret.map(|(path, given)| (*path, change::hash(&Zeroizing::new(given.value.to_string()))));
+            let secrets = secrets.collect();
             let origins = given.into_iter().map(|(key, given)| (key, given.origin)).collect();
-            Ok(Loaded { config, warnings: problems, origins })
+            Ok(Loaded { config, warnings: problems, origins, secrets })
         }
         _ => Err(Invalid(problems)),
     }

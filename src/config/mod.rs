@@ -10,6 +10,7 @@
 
 mod acme;
 mod alternate;
+mod change;
 mod check;
 pub mod coturn;
 mod discover;
@@ -25,6 +26,7 @@ pub mod urls;
 
 pub use acme::{Acme, Challenge};
 pub use alternate::AlternateServer;
+pub use change::{Change, Fingerprint, change_of};
 pub use discover::{AddressSource, Cloud};
 pub use https::{Https, WebServer};
 pub use layer::{FILE_VARIABLE, Flag, Sources};

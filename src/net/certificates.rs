@@ -13,7 +13,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio_rustls::rustls::SignatureScheme;
@@ -88,15 +88,21 @@ impl fmt::Display for Fault {
     }
 }
 
-/// All certificates of a server.
+/// All certificates of a server; none where nobody listens for TLS or DTLS.
 #[derive(Debug)]
 pub struct Certificates {
+    set: RwLock<Arc<Set>>,
+    /// What an ACME server issues.
+    obtained: Option<Obtained>,
+}
+
+/// The pairs of one configuration, read and found good.
+#[derive(Debug, Default)]
+pub struct Set {
     /// The first is for clients that ask for none of the names of the others.
     pairs: Vec<Pair>,
     /// They are for DTLS too.
     dtls: bool,
-    /// What an ACME server issues.
-    obtained: Option<Obtained>,
 }
 
 /// A certificate and its key in one file, which is not there before the first has
@@ -137,7 +143,7 @@ type Stamps = [Option<Stamp>; 2];
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Stamp(u64, u64, u64, (i64, i64), (i64, i64));
 
-impl Certificates {
+impl Set {
     /// Reads every pair, the default one first; `dtls`: for that too.
     ///
     /// # Errors
@@ -152,7 +158,25 @@ impl Certificates {
             Ok(Pair { files, current: Mutex::new(Current { loaded, seen }) })
         };
         let pairs = files.into_iter().enumerate().map(pair).collect::<Result<_, _>>()?;
-        Ok(Self { pairs, dtls, obtained: None })
+        Ok(Self { pairs, dtls })
+    }
+
+    /// Each certificate's file, as configured.
+    pub fn files(&self) -> Vec<String> {
+        self.pairs.iter().map(|pair| pair.files.certificate.display().to_string()).collect()
+    }
+}
+
+impl Certificates {
+    /// As [`Set::load`].
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn load(
+        files: impl IntoIterator<Item = CertificateFiles>,
+        dtls: bool,
+    ) -> Result<Self, (usize, CertificateError)> {
+        Set::load(files, dtls).map(Self::from)
     }
 
     /// Has another certificate beside those: one that is issued while the server
@@ -169,31 +193,59 @@ impl Certificates {
         let Some(obtained) = &self.obtained else { return Ok(()) };
         let files =
             CertificateFiles { certificate: obtained.file.clone(), private_key: obtained.file.clone() };
-        let loaded = Loaded::read(&files, self.dtls)?;
+        let loaded = Loaded::read(&files, self.set().dtls)?;
         *obtained.now() = Some(loaded);
         Ok(())
+    }
+
+    /// Handshakes show these from now on, besides what is issued.
+    pub fn replace(&self, set: Set) {
+        *self.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+    }
+
+    /// Reads every file again, changed or not. On return handshakes show what was
+    /// read; of a pair that can't be used they still show what was there.
+    ///
+    /// # Errors
+    /// Why the first such pair can't be used.
+    pub fn read_again(&self) -> Result<(), CertificateError> {
+        let set = self.set();
+        let failures: Vec<_> = set.pairs.iter().filter_map(|pair| pair.read_again(set.dtls).err()).collect();
+        failures.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// There are any.
+    pub fn is_empty(&self) -> bool {
+        self.set().pairs.is_empty()
+    }
+
+    /// The one in force may be another a moment later.
+    fn set(&self) -> Arc<Set> {
+        Arc::clone(&self.set.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Each certificate's file and when it expires.
     pub fn expiries(&self) -> Vec<(String, UnixTime)> {
         let expiry =
             |pair: &Pair| (pair.files.certificate.display().to_string(), pair.now().loaded.not_after);
+        let set = self.set();
         let obtained = self.obtained.iter().filter_map(|obtained| {
             let not_after = obtained.now().as_ref()?.not_after;
             Some((obtained.file.display().to_string(), not_after))
         });
-        self.pairs.iter().map(expiry).chain(obtained).collect()
+        set.pairs.iter().map(expiry).chain(obtained).collect()
     }
 
     /// The host name that the default certificate is for, if it says one.
     pub fn host(&self) -> Option<String> {
-        self.all().next()?.name
+        self.all().into_iter().next()?.name
     }
 
     /// The default one first.
-    fn all(&self) -> impl Iterator<Item = Loaded> {
+    fn all(&self) -> Vec<Loaded> {
+        let set = self.set();
         let obtained = self.obtained.iter().filter_map(|obtained| obtained.now().clone());
-        self.pairs.iter().map(|pair| pair.now().loaded.clone()).chain(obtained)
+        set.pairs.iter().map(|pair| pair.now().loaded.clone()).chain(obtained).collect()
     }
 
     /// Reads again what changes, for as long as it is polled.
@@ -209,24 +261,11 @@ impl Certificates {
     /// Reads the pairs whose files have changed. One that can't be used leaves
     /// what was there.
     fn look(&self) {
-        for pair in &self.pairs {
-            let seen = stamps(&pair.files);
-            if pair.now().seen == seen {
-                continue;
-            }
-            // Whatever changes while it is read is seen by the next look.
-            let read = Loaded::read(&pair.files, self.dtls);
-            let mut current = pair.now();
-            current.seen = seen;
-            let certificate = pair.files.certificate.display();
-            match read {
-                Ok(loaded) => {
-                    tracing::info!(target: "floe::tls", %certificate, not_after = loaded.not_after.secs(), "reloaded");
-                    current.loaded = loaded;
-                }
-                Err(error) => {
-                    tracing::error!(target: "floe::tls", %certificate, %error, "not reloaded; the old one stays");
-                }
+        let set = self.set();
+        for pair in &set.pairs {
+            if pair.now().seen != stamps(&pair.files) {
+                // It has said in the log what is wrong.
+                let _ = pair.read_again(set.dtls);
             }
         }
     }
@@ -234,10 +273,11 @@ impl Certificates {
     /// The pair for a client that asks for `name` and verifies these kinds of
     /// signature.
     fn choose(&self, name: Option<&str>, usable: impl Fn(&CertifiedKey) -> bool) -> Option<Loaded> {
+        let all = self.all();
         let name = name.and_then(|name| ServerName::try_from(name).ok());
         let named = name
-            .and_then(|name| self.all().skip(1).find(|pair| covers(&pair.key, &name) && usable(&pair.key)));
-        named.or_else(|| self.all().find(|pair| usable(&pair.key)))
+            .and_then(|name| all.iter().skip(1).find(|pair| covers(&pair.key, &name) && usable(&pair.key)));
+        named.or_else(|| all.iter().find(|pair| usable(&pair.key))).cloned()
     }
 
     /// What a DTLS handshake is done with, for a client that asks for `name` and
@@ -255,6 +295,12 @@ impl Certificates {
     }
 }
 
+impl From<Set> for Certificates {
+    fn from(set: Set) -> Self {
+        Self { set: RwLock::new(Arc::new(set)), obtained: None }
+    }
+}
+
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let schemes = hello.signature_schemes();
@@ -268,6 +314,27 @@ impl Pair {
     /// another.
     fn now(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What can't be used leaves what was there.
+    fn read_again(&self, dtls: bool) -> Result<(), CertificateError> {
+        // Whatever changes while it is read is seen by the next look.
+        let seen = stamps(&self.files);
+        let read = Loaded::read(&self.files, dtls);
+        let mut current = self.now();
+        current.seen = seen;
+        let certificate = self.files.certificate.display();
+        match read {
+            Ok(loaded) => {
+                tracing::info!(target: "floe::tls", %certificate, not_after = loaded.not_after.secs(), "reloaded");
+                current.loaded = loaded;
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(target: "floe::tls", %certificate, %error, "not reloaded; the old one stays");
+                Err(error)
+            }
+        }
     }
 }
 

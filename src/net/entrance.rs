@@ -88,8 +88,7 @@ impl Tally {
 
 /// All doors of a server, and what they share.
 pub(super) struct Entrance {
-    /// `None` where no door takes TLS.
-    tls: Option<Tls>,
+    tls: Tls,
     /// `listen.proxy-protocol-from`: their header is believed, and required.
     balancers: Vec<IpNet>,
     /// Open connections of one client, over all shards.
@@ -148,7 +147,7 @@ impl From<io::Error> for Refusal {
 
 impl Entrance {
     pub(super) fn new(
-        tls: Option<Tls>,
+        tls: Tls,
         routes: Arc<Routes>,
         balancers: Vec<IpNet>,
         limit: Arc<ConnectionLimit>,
@@ -254,9 +253,9 @@ impl Entrance {
         }
         let permit = self.limit.enter(client.ip()).ok_or(Refusal::Refused)?;
         let _place = self.on_the_way_per_source.enter(client.ip()).ok_or(Refusal::Refused)?;
-        let session = match &self.tls {
-            Some(tls) if takes.tls => match (first_byte(&stream).await?, takes.plain) {
-                (HANDSHAKE, _) => match self.shake(tls, stream, takes.web).await? {
+        let session = match takes.tls {
+            true => match (first_byte(&stream).await?, takes.plain) {
+                (HANDSHAKE, _) => match self.shake(stream, takes.web).await? {
                     Shaken::Turn(socket, session) => {
                         stream = socket;
                         Some(session)
@@ -272,16 +271,16 @@ impl Entrance {
                 // Not even an alert: it would be noise to whoever this is.
                 (_, false) => return Err(Refusal::Refused),
             },
-            _ => None,
+            false => None,
         };
         Ok(Prepared::Turn(Entered { socket: stream.into_std()?, session, client, server, permit }))
     }
 
     /// A handshake, done with what its hello asks for.
-    async fn shake(&self, tls: &Tls, stream: TcpStream, web: bool) -> Result<Shaken, Refusal> {
+    async fn shake(&self, stream: TcpStream, web: bool) -> Result<Shaken, Refusal> {
         let begun = LazyConfigAcceptor::new(Acceptor::default(), Recorded::new(stream)).await;
         let mut begun = begun.map_err(Refusal::Handshake)?;
-        let wanted = tls.wanted(&begun.client_hello(), web.then_some(&*self.routes));
+        let wanted = self.tls.wanted(&begun.client_hello(), web.then_some(&*self.routes));
         if !matches!(wanted, Wanted::Pass(_)) {
             begun.io.forget();
         }

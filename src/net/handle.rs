@@ -10,11 +10,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
 use super::entrance::Tally;
+use super::limit::ConnectionLimit;
 use super::thread::Command;
 use super::web::{Routes, WebCounts};
 use crate::relay::counters::Counters;
 use crate::relay::sessions::AT_ONCE;
-use crate::relay::{AllocationDetail, AllocationId, AllocationSummary, ShardId, Transport, Whose};
+use crate::relay::{AllocationDetail, AllocationId, AllocationSummary, Change, ShardId, Transport, Whose};
 
 /// Connections under TLS and from balancers, or DTLS sessions, before a shard has
 /// them.
@@ -39,6 +40,20 @@ impl Admissions {
     }
 }
 
+/// How many connections and sessions; 0 is no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ConnectionLimits {
+    /// `limits.tcp-connections-per-address`
+    pub connections_per_address: u32,
+    /// `limits.dtls-sessions-per-address` and `limits.dtls-sessions`
+    pub dtls_sessions: (u32, u32),
+}
+
+/// A limit on all: 0 in a configuration is none.
+pub(super) fn unlimited_if_zero(most: u32) -> u32 {
+    if most == 0 { u32::MAX } else { most }
+}
+
 /// Watches and steers a server, from any thread or runtime.
 #[derive(Clone)]
 pub struct Handle(pub(super) Arc<Inner>);
@@ -52,6 +67,8 @@ pub(super) struct Inner {
     pub(super) dtls_tally: Arc<Tally>,
     pub(super) routes: Arc<Routes>,
     pub(super) commands: Vec<mpsc::Sender<Command>>,
+    pub(super) connections: Arc<ConnectionLimit>,
+    pub(super) dtls_sessions: Arc<ConnectionLimit>,
 }
 
 impl Handle {
@@ -89,6 +106,17 @@ impl Handle {
     /// The clock of all shards, to compare their instants with.
     pub fn clock(&self) -> Clock {
         self.0.clock
+    }
+
+    /// Other settings from now on; on return every shard goes by them.
+    pub async fn change(&self, change: Change, limits: ConnectionLimits) {
+        self.0.connections.set(limits.connections_per_address, None);
+        let (of_source, all) = limits.dtls_sessions;
+        self.0.dtls_sessions.set(of_source, Some(unlimited_if_zero(all)));
+        for shard in (0u8..).map(ShardId).take(self.0.commands.len()) {
+            // A shard that has ended needs no telling.
+            let _ = self.ask(shard, |reply| Command::Change(Box::new(change.clone()), reply)).await;
+        }
     }
 
     /// From now on no new allocations.

@@ -9,22 +9,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Counts open connections by IPv4 address or IPv6 /64.
 #[derive(Debug)]
 pub(super) struct ConnectionLimit {
-    /// Of one source; 0 is no limit.
-    max: u32,
-    /// Of all sources: what is left of the descriptors is for relays.
-    total: u32,
     open: Mutex<Open>,
 }
 
 #[derive(Debug, Default)]
 struct Open {
+    /// Of one source; 0 is no limit.
+    max: u32,
+    /// Of all sources: what is left of the descriptors is for relays.
+    most: u32,
     total: u32,
     by_source: HashMap<IpAddr, u32, foldhash::fast::RandomState>,
 }
 
 impl ConnectionLimit {
-    pub(super) fn new(max: u32, total: u32) -> Self {
-        Self { max, total, open: Mutex::default() }
+    pub(super) fn new(max: u32, most: u32) -> Self {
+        Self { open: Mutex::new(Open { max, most, ..Open::default() }) }
+    }
+
+    /// Other limits from now on; who is in stays. `most`: `None` leaves it.
+    pub(super) fn set(&self, max: u32, most: Option<u32>) {
+        let mut open = self.lock();
+        open.max = max;
+        open.most = most.unwrap_or(open.most);
     }
 
     /// One connection more from `ip`; `None` when it, or the server, has its fill.
@@ -32,7 +39,7 @@ impl ConnectionLimit {
         let source = source(ip);
         let mut open = self.lock();
         let held = open.by_source.get(&source).copied().unwrap_or_default();
-        if open.total >= self.total || (self.max != 0 && held >= self.max) {
+        if open.total >= open.most || (open.max != 0 && held >= open.max) {
             return None;
         }
         open.total += 1;
@@ -116,6 +123,18 @@ mod tests {
         let limit = Arc::new(ConnectionLimit::new(0, 5000));
         let all: Vec<_> = (0..5000).map(|_| limit.enter(ip("192.0.2.1"))).collect();
         assert!(all.iter().all(Option::is_some));
+    }
+
+    #[test]
+    fn limits_can_change_while_connections_are_open() {
+        let limit = Arc::new(ConnectionLimit::new(2, 100));
+        let [first, _second] = [(); 2].map(|()| limit.enter(ip("192.0.2.1")).unwrap());
+        limit.set(1, None);
+        drop(first);
+        assert!(limit.enter(ip("192.0.2.1")).is_none());
+        limit.set(0, Some(2));
+        let _third = limit.enter(ip("192.0.2.1")).unwrap();
+        assert!(limit.enter(ip("192.0.2.2")).is_none());
     }
 
     #[test]

@@ -46,10 +46,12 @@ pub mod udp;
 mod web;
 
 pub use bind::{BindError, Cause, Listener};
-pub use certificates::{CertificateError, CertificateFiles, Certificates, Fault, provider};
+pub use certificates::{
+    CertificateError, CertificateFiles, Certificates, Fault, Set as CertificateSet, provider,
+};
 pub use challenges::TlsChallenges;
 pub use clock::Clock;
-pub use handle::{Admissions, Handle};
+pub use handle::{Admissions, ConnectionLimits, Handle};
 pub use random::OsRandom;
 pub use seldom::Seldom;
 pub use server::{PeerPolicyOf, Plan, Running, Server, ShardFailed, usable_cores};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use ipnet::IpNet;
+use tokio::runtime;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
@@ -18,7 +19,7 @@ use super::challenges::TlsChallenges;
 use super::clock::Clock;
 use super::dtls;
 use super::entrance::{self, Entrance, Tally};
-use super::handle::{Handle, Inner};
+use super::handle::{ConnectionLimits, Handle, Inner, unlimited_if_zero};
 use super::limit::ConnectionLimit;
 use super::random::OsRandom;
 use super::ring;
@@ -61,7 +62,7 @@ pub struct Plan {
     /// `listen.dtls`; likewise.
     pub dtls: Vec<Listener>,
     /// `[tls]`
-    pub certificates: Option<Arc<Certificates>>,
+    pub certificates: Arc<Certificates>,
     /// What certificate authorities are shown; `None` without ACME.
     pub tls_challenges: Option<Arc<TlsChallenges>>,
     /// `[https]`
@@ -72,13 +73,10 @@ pub struct Plan {
     pub shards: usize,
     /// `listen.socket-buffer`: bytes asked for, each way.
     pub socket_buffer: usize,
-    /// `limits.tcp-connections-per-address`: 0 is no limit.
-    pub connections_per_address: u32,
+    /// Of one address, and of all.
+    pub limits: ConnectionLimits,
     /// TCP connections in all; the descriptors beyond are for relays.
     pub connections: u32,
-    /// `limits.dtls-sessions-per-address` and `limits.dtls-sessions`: 0 is no
-    /// limit.
-    pub dtls_sessions: (u32, u32),
     /// Relay addresses and ports.
     pub pool: Arc<RelayPool>,
     /// How the engines behave. How many shards there are and the links of
@@ -124,9 +122,8 @@ pub struct Server {
     parts: Vec<Parts>,
     doors: Vec<Door>,
     entrance: Arc<Entrance>,
-    certificates: Option<Arc<Certificates>>,
-    /// `None` where no listener takes DTLS.
-    dtls: Option<Arc<dtls::Acceptor>>,
+    certificates: Arc<Certificates>,
+    dtls: Arc<dtls::Acceptor>,
 }
 
 impl Server {
@@ -138,25 +135,21 @@ impl Server {
         let sockets = bind::open(&plan.udp, &plan.dtls, &plan.tcp, shards, plan.socket_buffer)?;
         let system = |what| move |source| BindError::System { what, source };
         let clock = Clock::start();
-        let limit = Arc::new(ConnectionLimit::new(plan.connections_per_address, plan.connections));
+        let limit = Arc::new(ConnectionLimit::new(plan.limits.connections_per_address, plan.connections));
         let listeners = listeners(&sockets, &doors).map_err(system("read the address of a socket"))?;
         if listeners.is_empty() {
             return Err(BindError::NoListener);
         }
-        let tls = plan
-            .certificates
-            .clone()
-            .map(|certificates| Tls::new(certificates, plan.tls_challenges, plan.web.visitors.is_some()));
+        let tls = Tls::new(plan.certificates.clone(), plan.tls_challenges, plan.web.visitors.is_some());
         let routes = Arc::new(Routes::new(plan.web));
-        let tls = tls
-            .transpose()
-            .map_err(|error| BindError::System { what: "prepare TLS", source: io::Error::other(error) })?;
+        let tls =
+            tls.map_err(|error| BindError::System { what: "prepare TLS", source: io::Error::other(error) })?;
         let (tally, dtls_tally) = (Arc::new(Tally::default()), Arc::new(Tally::default()));
-        let dtls = plan.certificates.clone().filter(|_| !plan.dtls.is_empty()).map(|certificates| {
-            let (of_source, all) = plan.dtls_sessions;
-            let sessions = ConnectionLimit::new(of_source, if all == 0 { u32::MAX } else { all });
-            Arc::new(dtls::Acceptor::new(certificates, Arc::new(sessions), Arc::clone(&dtls_tally)))
-        });
+        let (of_source, all) = plan.limits.dtls_sessions;
+        let dtls_sessions = Arc::new(ConnectionLimit::new(of_source, unlimited_if_zero(all)));
+        let certificates = plan.certificates;
+        let dtls = dtls::Acceptor::new(certificates.clone(), dtls_sessions.clone(), dtls_tally.clone());
+        let dtls = Arc::new(dtls);
         let mut random = OsRandom::new().map_err(system("get random bytes"))?;
         let cookies = dtls::Cookies::new(&mut random);
         let mut entries = Vec::with_capacity(shards);
@@ -177,6 +170,8 @@ impl Server {
             dtls_tally,
             routes: Arc::clone(&routes),
             commands: Vec::new(),
+            connections: Arc::clone(&limit),
+            dtls_sessions,
         };
         let mut parts = Vec::with_capacity(shards);
         for (id, (sockets, crossing)) in (0u8..).zip(sockets.into_iter().zip(crossings(shards))) {
@@ -187,12 +182,12 @@ impl Server {
             let (entry, entered) = mpsc::channel(entrance::WAITING);
             entries.push(entry);
             let (reports, handshakes) = mpsc::channel(DTLS_REPORTS);
-            let dtls = dtls.clone().map(|acceptor| dtls::Entry {
+            let dtls = dtls::Entry {
                 cookies: cookies.clone(),
-                acceptor,
+                acceptor: Arc::clone(&dtls),
                 reports,
                 throttle: Arc::clone(&plan.throttle),
-            });
+            };
             let random = OsRandom::new().map_err(system("get random bytes"))?;
             let world = World {
                 users: Arc::clone(&plan.users),
@@ -223,7 +218,7 @@ impl Server {
             });
         }
         let entrance = Entrance::new(tls, routes, plan.balancers, limit, tally, entries);
-        let (handle, certificates) = (Handle(Arc::new(handle)), plan.certificates);
+        let handle = Handle(Arc::new(handle));
         Ok(Self { handle, parts, doors, entrance, certificates, dtls })
     }
 
@@ -236,9 +231,7 @@ impl Server {
     /// DTLS and balancers ask for; without those, none is needed. An error when the
     /// system gives no thread; those started before it end by themselves.
     pub fn start(self) -> io::Result<Running> {
-        if let Some(dtls) = &self.dtls {
-            dtls.start();
-        }
+        self.dtls.start();
         let (report, ended) = mpsc::unbounded_channel();
         let mut threads = Vec::with_capacity(self.parts.len());
         for parts in self.parts {
@@ -261,8 +254,8 @@ impl Server {
         for door in self.doors {
             side.spawn(Arc::clone(&self.entrance).serve(door));
         }
-        if let Some(certificates) = self.certificates {
-            side.spawn(certificates.watch());
+        if let Ok(runtime) = runtime::Handle::try_current() {
+            side.spawn_on(self.certificates.watch(), &runtime);
         }
         Ok(Running { handle: self.handle, threads, ended, _side: side })
     }

@@ -63,6 +63,8 @@ impl Throttle for Nobody {
     }
 }
 
+const NO_LIMITS: ConnectionLimits = ConnectionLimits { connections_per_address: 0, dtls_sessions: (0, 0) };
+
 fn plan(addresses: &[&str]) -> Plan {
     let listeners: Vec<Listener> = addresses
         .iter()
@@ -74,15 +76,14 @@ fn plan(addresses: &[&str]) -> Plan {
         tcp: listeners,
         tls: Vec::new(),
         dtls: Vec::new(),
-        dtls_sessions: (0, 0),
-        certificates: None,
+        certificates: Arc::new(Certificates::load([], false).unwrap()),
         tls_challenges: None,
         web: Web::default(),
         balancers: Vec::new(),
         shards: 2,
         socket_buffer: 0,
         connections: 1000,
-        connections_per_address: 0,
+        limits: NO_LIMITS,
         pool: Arc::new(RelayPool::new(&[(loopback, loopback)], 49152..=65535)),
         settings: Settings {
             realm: "test".into(),
@@ -249,7 +250,10 @@ fn a_large_frame_before_an_allocation_closes_the_stream() {
 
 #[test]
 fn an_address_has_its_limit_of_connections() {
-    let running = start(Plan { connections_per_address: 2, ..plan(&["127.0.0.1:0"]) });
+    let running = start(Plan {
+        limits: ConnectionLimits { connections_per_address: 2, ..NO_LIMITS },
+        ..plan(&["127.0.0.1:0"])
+    });
     let server = address(&running, Transport::Tcp, "127.0.0.1");
     let answered =
         |client: &mut TcpStream| client.write_all(&binding(0)).is_ok() && read_message(client).is_some();

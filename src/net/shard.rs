@@ -27,8 +27,8 @@ use super::tcp_relay::TcpRelays;
 use super::udp::{self, Outbox};
 use crate::relay::counters::Counters;
 use crate::relay::{
-    ClientPath, ConnectionId, DropReason, Effect, EffectId, Engine, FiveTuple, Icmp, Instant, Link, Now,
-    Outcome, Output, PeerAddr, RelayAddr, RelayId, Route, ShardId, Transport, Whose,
+    Change, ClientPath, ConnectionId, DropReason, Effect, EffectId, Engine, FiveTuple, Icmp, Instant, Link,
+    Now, Outcome, Output, PeerAddr, RelayAddr, RelayId, Route, ShardId, Transport, Whose,
 };
 
 /// Routes that are noted before they are sent: where the kernel joins packets, a
@@ -260,6 +260,12 @@ impl Shard {
     /// Ends some allocations, and says how many. Behind it, [`Shard::flush`].
     pub(super) fn kick(&mut self, now: Now, whose: &Whose) -> usize {
         self.engine.kick(now, whose, &mut self.work.out)
+    }
+
+    /// Other settings from now on. Behind it, [`Shard::flush`].
+    pub(super) fn change(&mut self, now: Now, change: Change) {
+        self.dtls.set_throttle(Arc::clone(&change.throttle));
+        self.engine.change(now.instant, change, &mut self.work.out);
     }
 
     /// Ends every allocation.

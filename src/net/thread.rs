@@ -30,14 +30,13 @@ use super::tcp_relay::TcpRelays;
 use super::udp::Received;
 use super::{inbox, listener, tcp};
 use crate::relay::{
-    AllocationDetail, AllocationId, AllocationSummary, Engine, Settings, ShardId, Whose, World,
+    AllocationDetail, AllocationId, AllocationSummary, Change, Engine, Settings, ShardId, Whose, World,
 };
 
 /// A timer is never shorter, whatever the engine says.
 const SHORTEST_TIMER: Duration = Duration::from_millis(1);
 
 /// What the rest of the process may ask of a shard.
-#[derive(Debug)]
 pub(super) enum Command {
     /// No new allocations.
     Drain,
@@ -47,6 +46,8 @@ pub(super) enum Command {
     Session(AllocationId, oneshot::Sender<Option<AllocationDetail>>),
     /// End some allocations; answered with how many.
     Kick(Whose, oneshot::Sender<usize>),
+    /// Other settings from now on; answered when they are in force.
+    Change(Box<Change>, oneshot::Sender<()>),
     /// To be answered when no allocation is left.
     Drained(oneshot::Sender<()>),
     /// End every allocation, then the thread.
@@ -64,8 +65,7 @@ pub(super) struct Parts {
     pub limit: Arc<ConnectionLimit>,
     /// Connections that the entrance hands over.
     pub entered: mpsc::Receiver<Entered>,
-    /// `None` where no listener takes DTLS.
-    pub dtls: Option<dtls::Entry>,
+    pub dtls: dtls::Entry,
     /// What DTLS handshakes for this shard have to say.
     pub handshakes: mpsc::Receiver<dtls::Report>,
     pub neighbours: Vec<Option<Neighbour>>,
@@ -230,6 +230,12 @@ async fn obey(
             Command::Sessions(from, reply) => drop(reply.send(shard.engine.sessions(now.instant, from))),
             Command::Session(id, reply) => drop(reply.send(shard.engine.session(now.instant, id))),
             Command::Kick(whose, reply) => drop(reply.send(shard.kick(now, &whose))),
+            Command::Change(change, reply) => {
+                shard.change(now, *change);
+                // In force only once what it ends has ended.
+                shard.flush(now, |_| &[]);
+                let _ = reply.send(());
+            }
             Command::Drained(reply) => shard.waiting.push(reply),
             Command::Stop => {
                 shard.close_all(now);

@@ -13,12 +13,12 @@ const KEPT_PLACES: usize = 1024;
 /// entry, so memory is bounded by what is live.
 #[derive(Debug)]
 pub struct Ledger {
-    most: u32,
     counts: Mutex<Counts>,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
+    most: u32,
     total: u32,
     users: HashMap<Arc<str>, u32>,
 }
@@ -26,7 +26,12 @@ struct Counts {
 impl Ledger {
     /// Nothing counted yet; at most `most` allocations in all, 0 is no limit.
     pub fn new(most: u32) -> Self {
-        Self { most, counts: Mutex::default() }
+        Self { counts: Mutex::new(Counts { most, ..Counts::default() }) }
+    }
+
+    /// Another limit on all of them from now on; those that are there stay.
+    pub fn set_most(&self, most: u32) {
+        self.counts().most = most;
     }
 
     /// Allocations now, of everyone.
@@ -57,7 +62,7 @@ impl Quota for Ledger {
         if max != 0 && held >= max {
             return Err(QuotaExceeded::User);
         }
-        let most = if self.most == 0 { u32::MAX } else { self.most };
+        let most = if counts.most == 0 { u32::MAX } else { counts.most };
         if counts.total >= most {
             return Err(QuotaExceeded::Server);
         }

@@ -170,12 +170,44 @@ impl Allocation {
         self.retain(counters, |peer, _| Family::of(peer) != family);
     }
 
+    /// Asks anew what each permission and channel may reach; those without an
+    /// answer are taken out.
+    pub(super) fn reconsider(
+        &mut self,
+        counters: &Counters,
+        permitted: impl Fn(IpAddr) -> Option<Reach>,
+        bound: impl Fn(PeerAddr) -> Option<Reach>,
+    ) {
+        let anew = |reach: &mut Reach, found: Option<Reach>| {
+            *reach = found.unwrap_or(Reach::Denied);
+            found.is_some()
+        };
+        self.retain_each(
+            counters,
+            |peer, permission| anew(&mut permission.reach, permitted(peer)),
+            |channel| anew(&mut channel.reach, bound(channel.peer)),
+        );
+    }
+
     fn retain(&mut self, counters: &Counters, keep: impl Fn(IpAddr, Instant) -> bool) {
+        self.retain_each(
+            counters,
+            |peer, permission| keep(peer, permission.expires),
+            |channel| keep(channel.peer.ip(), channel.expires),
+        );
+    }
+
+    fn retain_each(
+        &mut self,
+        counters: &Counters,
+        permitted: impl Fn(IpAddr, &mut Permission) -> bool,
+        bound: impl Fn(&mut Channel) -> bool,
+    ) {
         let before = (self.permissions.len(), self.channels.len());
-        self.permissions.retain(|peer, permission| keep(*peer, permission.expires));
+        self.permissions.retain(|peer, permission| permitted(*peer, permission));
         let (channels, channel_of) = (&mut self.channels, &mut self.channel_of);
         channels.retain(|_, channel| {
-            let kept = keep(channel.peer.ip(), channel.expires);
+            let kept = bound(channel);
             if !kept {
                 channel_of.remove(&channel.peer);
             }

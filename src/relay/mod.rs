@@ -24,6 +24,7 @@ pub mod icmp;
 mod mobility;
 mod nonce;
 pub mod ports;
+mod reconfigure;
 mod reply;
 mod requests;
 mod reservation;
@@ -44,6 +45,7 @@ pub use alternate::AlternateServer;
 pub use binding::NatDiscovery;
 pub use engine::{Engine, Settings, World};
 pub use icmp::Icmp;
+pub use reconfigure::Change;
 pub use route::{
     AllocationId, AllocationSummary, ClientPath, CloseReason, DropReason, Effect, EffectId, Link, LoginFault,
     Outcome, Output, RelayId, Route, ShardId, Traffic,

@@ -12,6 +12,7 @@ use super::allocation::{
 use super::authenticate::Identity;
 use super::engine::{Engine, World};
 use super::mobility::Arrival;
+use super::reconfigure::channel_reach;
 use super::reply::{self, Asked};
 use super::route::{AllocationId, CloseReason, Effect, Output, Route};
 use super::table::Table;
@@ -184,13 +185,7 @@ impl Engine {
             return Err(ErrorCode::BAD_REQUEST);
         }
         check_family(allocation, peer, now.instant)?;
-        let reach = peers.reach(peer.ip());
-        // An own address is reachable as somebody's relay, or where
-        // `peers.allow` names it; our listeners never are.
-        let own = reach == Reach::SomePorts && !pool.covers(peer) && !peers.may_send(peer);
-        if reach == Reach::Denied || own || peer.port() == 0 {
-            return Err(ErrorCode::FORBIDDEN);
-        }
+        let reach = channel_reach(&**peers, pool, peer).ok_or(ErrorCode::FORBIDDEN)?;
         let new_permission = !allocation.permissions.contains_key(&peer.ip());
         let full = |held: usize, is_new: bool| is_new && held >= MAX_PER_ALLOCATION;
         if full(allocation.channels.len(), bound.is_none())

@@ -190,7 +190,7 @@ impl Engine {
         self.close_connections_if(of, |connection| connection.peer.family() == family, out);
     }
 
-    fn close_connections_if(
+    pub(super) fn close_connections_if(
         &mut self,
         of: AllocationId,
         ends: impl Fn(&Connection) -> bool,

@@ -37,13 +37,13 @@ pub(super) fn await_certificate(
 }
 
 impl Acme {
-    /// `None` when it is off.
-    pub(super) fn new(
-        loaded: &Loaded,
-        certificates: Option<&Arc<Certificates>>,
-    ) -> Result<Option<Self>, StartError> {
-        let acme = &loaded.config.acme;
-        let Some(certificates) = certificates.filter(|_| acme.is_on()) else { return Ok(None) };
+    /// `None` when it is off, or nobody listens for TLS or DTLS.
+    pub(super) fn new(loaded: &Loaded, certificates: &Arc<Certificates>) -> Result<Option<Self>, StartError> {
+        let Config { acme, listen: at, https, .. } = &loaded.config;
+        let is_needed = !at.tls.is_empty() || !at.dtls.is_empty() || !https.listen.is_empty();
+        if !acme.is_on() || !is_needed {
+            return Ok(None);
+        }
         let (proof, challenges) = match acme.challenge {
             Challenge::Http01 => (Proof::Http(listen(loaded)?), None),
             Challenge::TlsAlpn01 => {

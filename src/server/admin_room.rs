@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use super::StartError;
 use crate::admin::{self, Admin, NotRevoked};
 use crate::auth::{Revocations, RevokeError};
-use crate::config::{Config, Loaded};
+use crate::config::Loaded;
 use crate::net;
 
 #[derive(Debug)]
@@ -48,22 +48,6 @@ pub(super) fn serve_admin(admin: Admin, state: admin::State) -> AdminTask {
         }
     });
     AdminTask { url, page, stop, task }
-}
-
-pub(super) fn api_keys(config: &Config) -> Vec<admin::ApiKey> {
-    let keys = config.admin.api_keys.iter().zip(1..);
-    keys.map(|(entry, number)| admin::ApiKey {
-        name: entry.name.clone().unwrap_or_else(|| format!("key {number}")),
-        key: entry.key.expose().to_owned(),
-        terms: admin::Terms {
-            id: entry.terms.id.clone(),
-            secret: entry.terms.secret.clone(),
-            max_lifetime: entry.terms.max_lifetime,
-            quota: entry.terms.quota,
-            per_second: entry.terms.per_second,
-        },
-    })
-    .collect()
 }
 
 pub(super) struct Revoking {

@@ -7,61 +7,73 @@ use super::StartError;
 use super::acme::{Acme, await_certificate};
 use crate::admin;
 use crate::config::Config;
-use crate::net::{self, CertificateError, CertificateFiles, Certificates};
+use crate::net::{self, CertificateError, CertificateFiles, CertificateSet, Certificates};
+use crate::relay::Transport;
 
 /// What TLS needs: nothing of `[tls]` is read when nobody listens.
 pub(super) fn certificates(
     config: &Config,
     warnings: &mut Vec<String>,
-) -> Result<Option<Arc<Certificates>>, StartError> {
+) -> Result<Arc<Certificates>, StartError> {
     let dtls = !config.listen.dtls.is_empty();
     if config.listen.tls.is_empty() && config.https.listen.is_empty() && !dtls {
-        return Ok(None);
+        return Ok(Arc::new(CertificateSet::default().into()));
     }
+    let mut certificates = Certificates::from(read(config, dtls)?);
+    await_certificate(config, &mut certificates, warnings)?;
+    let now = net::Clock::start().now().unix;
+    for (file, _) in certificates.expiries().iter().filter(|(_, not_after)| *not_after < now) {
+        warnings.push(format!("the certificate in {file} has expired: clients will refuse it; renew it"));
+    }
+    Ok(Arc::new(certificates))
+}
+
+/// Every pair of `[tls]`, read and found good.
+pub(super) fn read(config: &Config, dtls: bool) -> Result<CertificateSet, StartError> {
     let pairs = config.tls.pairs().into_iter();
     let files =
         pairs.map(|pair| CertificateFiles { certificate: pair.certificate, private_key: pair.private_key });
-    let mut loaded = Certificates::load(files, dtls).map_err(|(index, error)| {
+    CertificateSet::load(files, dtls).map_err(|(index, error)| {
         let key = match error {
             _ if index > 0 || config.tls.certificate.as_os_str().is_empty() => "tls.certificates",
             CertificateError::Certificate { .. } => "tls.certificate",
             CertificateError::PrivateKey { .. } => "tls.private-key",
         };
         StartError::Configuration(format!("{key}: {error}"))
-    })?;
-    await_certificate(config, &mut loaded, warnings)?;
-    let now = net::Clock::start().now().unix;
-    for (file, _) in loaded.expiries().iter().filter(|(_, not_after)| *not_after < now) {
-        warnings.push(format!("the certificate in {file} has expired: clients will refuse it; renew it"));
-    }
-    Ok(Some(Arc::new(loaded)))
+    })
 }
 
-/// What the admin room asks of TLS and balancers at each scrape.
+/// What the admin room asks of TLS and balancers at each scrape; `None` without
+/// them.
 pub(super) fn admissions(
     config: &Config,
     net: net::Handle,
-    certificates: Option<Arc<Certificates>>,
+    certificates: Arc<Certificates>,
     acme: Option<&Acme>,
-) -> Option<Box<dyn Fn() -> admin::Admissions + Send + Sync>> {
-    if certificates.is_none() && config.listen.proxy_protocol_from.is_empty() {
-        return None;
-    }
+) -> Box<dyn Fn() -> Option<admin::Admissions> + Send + Sync> {
+    let balancers = !config.listen.proxy_protocol_from.is_empty();
     let orders = acme.map(Acme::orders);
     let is_web = !config.https.listen.is_empty();
-    Some(Box::new(move || {
+    Box::new(move || {
+        if !balancers && !secured(&net) {
+            return None;
+        }
         let (tcp, dtls) = (net.admissions(), net.dtls_admissions());
-        let certificates = certificates.as_ref().map(|certificates| certificates.expiries());
         let handshakes =
             |of: net::Admissions| admin::Handshakes { done: of.handshakes, failed: of.handshakes_failed };
-        admin::Admissions {
+        Some(admin::Admissions {
             tls: handshakes(tcp),
             dtls: handshakes(dtls),
             dtls_refused: dtls.refused,
             refused: tcp.refused,
-            certificates: certificates.unwrap_or_default(),
+            certificates: certificates.expiries(),
             orders: orders.as_ref().map(|orders| orders()),
             web: is_web.then(|| net.web_counts()),
-        }
-    }))
+        })
+    })
+}
+
+/// Whether anybody listens for TLS or DTLS.
+pub(super) fn secured(net: &net::Handle) -> bool {
+    net.listeners().iter().any(|(transport, _)| matches!(transport, Transport::Tls | Transport::Dtls))
 }

@@ -14,6 +14,7 @@ mod certificates;
 mod listeners;
 mod logins;
 mod public_address;
+mod reload;
 mod running;
 mod runtime;
 mod settings;
@@ -23,19 +24,21 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
-use crate::admin::{self, Admin, Readiness, random_token};
+use crate::admin::{self, Admin, Live, Readiness, Reloads, random_token};
 use crate::auth::Unrevoked;
-use crate::config::{Loaded, urls};
+use crate::config::{Loaded, Sources, urls};
 use crate::net::{self, OsRandom, discover};
-use crate::policy::{Ledger, SourceThrottle};
+use crate::policy::Ledger;
 use crate::relay::Transport;
 use crate::relay::ports::RelayPool;
 use acme::Acme;
 use addresses::OTHER_DESCRIPTORS;
 use listeners::Listeners;
+use logins::Kept;
 use public_address::PublicAddresses;
+use reload::{InForce, Reloader, connection_limits};
 use steering::Steering;
 
 pub use running::Running;
@@ -50,6 +53,29 @@ pub enum StartError {
     /// The system refuses something.
     #[error("{0}")]
     System(String),
+}
+
+/// What the process around a server hands in.
+#[derive(Clone, Default)]
+pub struct Process {
+    /// What the log writer counts.
+    pub lost_log_lines: Arc<AtomicU64>,
+    /// Its log, where that can be changed.
+    pub log: Option<Arc<dyn LogLevel>>,
+    /// What a reload reads; `None`: it can't be reloaded.
+    pub sources: Option<Sources>,
+}
+
+/// What is logged, as directives: a level, or a list of `target=level`.
+pub trait LogLevel: Send + Sync {
+    /// Those in force.
+    fn level(&self) -> String;
+
+    /// Whether they can be read; an error says what is wrong.
+    fn check(&self, directives: &str) -> Result<(), String>;
+
+    /// In force from now on; an error has changed nothing.
+    fn set(&self, directives: &str) -> Result<(), String>;
 }
 
 /// How clients log in, for whoever tells people of it.
@@ -74,19 +100,21 @@ pub enum Access {
 }
 
 /// Opens and starts everything. Needs a tokio runtime, which serves the admin
-/// room. `lost_log_lines` is what the log writer counts.
-pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running, StartError> {
+/// room.
+pub fn start(loaded: &Loaded, process: Process) -> Result<Running, StartError> {
     let config = &loaded.config;
     let mut warnings = Vec::new();
     let mut relays = addresses::relay_addresses(config);
     let public = PublicAddresses::find(config, &mut relays, &mut warnings)?;
     let descriptors = addresses::check_descriptors(config, relays.len() as u64, &mut warnings);
     let mut random = OsRandom::new().map_err(|error| system("get random bytes", &error))?;
-    let (secrets, made_up) = logins::secrets(config);
-    let directory = logins::directory(loaded, &secrets, &mut random)?;
+    let kept = Kept::new(&mut random);
+    let (secrets, made_up) = logins::secrets(config, &kept);
+    let directory = logins::directory(loaded, &config.realm, &secrets, &mut random)?;
+    let realm = directory.realm().to_owned();
     let revocations = logins::revocations(config)?;
     let certificates = certificates::certificates(config, &mut warnings)?;
-    let acme = Acme::new(loaded, certificates.as_ref())?;
+    let acme = Acme::new(loaded, &certificates)?;
     let mut admin = admin_room::bind_admin(loaded, &mut warnings)?;
     let web = listeners::web(config, admin.as_mut());
     let admin_address = admin.as_ref().map(Admin::address);
@@ -95,6 +123,9 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
     let pool = Arc::new(RelayPool::new(&relays, ports.first..=ports.last));
     let local = discover::local_addresses().map_err(|error| system("list the local addresses", &error))?;
     let (peers, own_relays) = (config.peers.clone(), relays.clone());
+    let quota = Arc::new(Ledger::new(config.limits.allocations));
+    let throttle = settings::throttle(&config.limits);
+    let bandwidth = settings::bandwidth(config.limits.bits_per_second);
     let Listeners { udp, tcp, tls, dtls, nat_discovery, alternates } = Listeners::new(loaded);
     let plan = net::Plan {
         udp,
@@ -107,23 +138,19 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
         balancers: config.listen.proxy_protocol_from.clone(),
         shards: config.listen.shards.into(),
         socket_buffer: config.listen.socket_buffer as usize,
-        connections_per_address: config.limits.tcp_connections_per_address,
-        dtls_sessions: (config.limits.dtls_sessions_per_address, config.limits.dtls_sessions),
+        limits: connection_limits(config),
         // A TCP client that relays takes two: its connection and its relay.
         connections: u32::try_from(descriptors.saturating_sub(OTHER_DESCRIPTORS) / 2).unwrap_or(u32::MAX),
         pool: Arc::clone(&pool),
-        settings: settings::settings(config, directory.realm(), &secrets, &mut random),
+        settings: settings::settings(config, &realm, &secrets, &kept),
         nat_discovery,
         users: Arc::new(Unrevoked { users: directory, revocations: Arc::clone(&revocations) }),
         peers: Box::new(move |listeners| {
             Arc::new(settings::peer_filter(&peers, &own_relays, &local, listeners, admin_address))
         }),
-        quota: Arc::new(Ledger::new(config.limits.allocations)),
-        bandwidth: settings::bandwidth(config.limits.bits_per_second),
-        throttle: Arc::new(SourceThrottle::new(
-            config.limits.unauthenticated_per_second,
-            config.limits.failed_logins_per_minute,
-        )),
+        quota: quota.clone(),
+        bandwidth: bandwidth.clone(),
+        throttle: throttle.clone(),
     };
     let server = net::Server::bind(plan)
         .map_err(|error| listeners::bind_error(listeners::named(error, &alternates)))?;
@@ -137,33 +164,56 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
     // Alternates serve TURN too, but who is told of them would gain nothing.
     let told = |listener: &&(Transport, _)| !alternates.contains(&listener.1);
     let told: Vec<_> = net.listeners().iter().filter(told).copied().collect();
-    let host = certificates.as_ref().and_then(|certificates| certificates.host());
-    let host = host.or_else(|| config.acme.names.first().cloned());
+    let host = certificates.host().or_else(|| config.acme.names.first().cloned());
     let urls = urls::urls(&told, &relays, host.as_deref());
     let access = logins::access(config, &secrets, made_up, now)?;
     let found = public.as_ref().map(PublicAddresses::lines).unwrap_or_default();
     let public = public.map(PublicAddresses::watch);
     let token = random_token();
     let (readiness, readiness_seen) = watch::channel(Readiness::Starting);
+    let live = Arc::new(Live::new(&token, logins::grants(config, &secrets)));
+    let reloads = Arc::new(Reloads::new(now));
+    let reloader = Arc::new(Reloader {
+        sources: process.sources,
+        log: process.log,
+        net: net.clone(),
+        live: live.clone(),
+        certificates: certificates.clone(),
+        revocations: revocations.clone(),
+        quota,
+        kept,
+        realm,
+        relays: relays.clone(),
+        admin: admin_address,
+        drain_timeout: config.drain_timeout.into(),
+        reloads: reloads.clone(),
+        in_force: Arc::new(Mutex::new(InForce {
+            fingerprint: loaded.fingerprint(),
+            peers: None,
+            throttle,
+            bandwidth,
+        })),
+    });
     let state = admin::State {
         realm: config.realm.clone(),
         listeners: net.listeners().to_vec(),
         counters: net.counters().to_vec(),
         pool,
-        lost_log_lines,
+        lost_log_lines: process.lost_log_lines,
         public_address_changed: public.as_ref().map(|(_, changed)| Arc::clone(changed)),
         admissions: certificates::admissions(config, net.clone(), certificates, acme.as_ref()),
         started: now,
         readiness: readiness_seen,
-        token: token.clone(),
-        api_keys: admin_room::api_keys(config),
-        tenants: logins::tenants(&secrets),
-        mint: secrets.into_iter().next().map(logins::mint),
+        live,
+        reloads,
         revocations: Some(Arc::new(admin_room::Revoking { revocations, net: net.clone() })),
-        cors: config.admin.cors.clone(),
         urls: urls.clone(),
         page: config.admin.page,
-        steering: Arc::new(Steering { net: net.clone(), readiness: readiness.clone() }),
+        steering: Arc::new(Steering {
+            net: net.clone(),
+            readiness: readiness.clone(),
+            reloader: reloader.clone(),
+        }),
     };
     let admin = admin.map(|admin| admin_room::serve_admin(admin, state));
     let running = server.start().map_err(|error| system("start the shards", &error))?;
@@ -182,6 +232,7 @@ pub fn start(loaded: &Loaded, lost_log_lines: Arc<AtomicU64>) -> Result<Running,
         access,
         warnings,
         token,
+        reloader,
         _runtime_file: runtime_file,
         _acme: acme.map(Acme::start),
         _public_address: public.map(|(task, _)| task),

@@ -1,21 +1,25 @@
 //! A server at work: what it tells, and how it is stopped.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::Access;
 use super::admin_room::AdminTask;
+use super::reload::Reloader;
 use super::steering::drain;
-use crate::admin::Readiness;
 use crate::admin::runtime_file::RuntimeFile;
+use crate::admin::{Readiness, Reloaded};
 use crate::net;
 use crate::relay::Transport;
 use crate::relay::counters::Counter;
 
 /// A server at work, until [`Running::stop`]: to drop it stops nothing.
-#[derive(Debug)]
 pub struct Running {
     pub(super) net: net::Handle,
     pub(super) ended: watch::Receiver<Option<Result<(), String>>>,
@@ -27,6 +31,7 @@ pub struct Running {
     pub(super) access: Access,
     pub(super) warnings: Vec<String>,
     pub(super) token: String,
+    pub(super) reloader: Arc<Reloader>,
     /// Removed when this is dropped.
     pub(super) _runtime_file: Option<RuntimeFile>,
     /// Ended when this is dropped.
@@ -95,6 +100,23 @@ impl Running {
         }
     }
 
+    /// Reads the configuration again and puts in force what can change; an error has
+    /// changed nothing. Both are in the log.
+    pub async fn reload(&self) -> Result<Reloaded, String> {
+        self.reloader.reload().await
+    }
+
+    /// Reads the files of the certificates again; what can't be used leaves what was
+    /// there. Both are in the log.
+    pub async fn reload_certificates(&self) -> Result<Vec<String>, String> {
+        self.reloader.reload_certificates().await
+    }
+
+    /// How long a drain may take, as configured now.
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_secs(self.reloader.drain_timeout.load(Relaxed).into())
+    }
+
     /// From now on no new allocations (DESIGN.md §5.13).
     pub async fn drain(&self) {
         drain(&self.net, &self.readiness).await;
@@ -121,6 +143,12 @@ impl Running {
             admin.stop.send_replace(true);
             let _ = admin.task.await;
         }
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("net", &self.net).field("admin", &self.admin).finish_non_exhaustive()
     }
 }
 

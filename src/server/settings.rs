@@ -3,16 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::auth::{self, Secret};
+use super::logins::Kept;
+use crate::auth::Secret;
 use crate::config::{self, Config};
-use crate::net::OsRandom;
-use crate::policy::{OwnAddresses, PeerFilter, SharedBandwidth};
-use crate::relay::world::{Bandwidth, Random};
+use crate::policy::{OwnAddresses, PeerFilter, SharedBandwidth, SourceThrottle};
+use crate::relay::world::Bandwidth;
 use crate::relay::{AlternateServer, Settings, Transport};
 
 /// The number of shards and the links of NAT discovery are the packet room's to
 /// fill in. `realm` is as clients are challenged with it.
-pub(super) fn settings(config: &Config, realm: &str, secrets: &[Secret], random: &mut OsRandom) -> Settings {
+pub(super) fn settings(config: &Config, realm: &str, secrets: &[Secret], kept: &Kept) -> Settings {
     Settings {
         realm: realm.to_owned(),
         max_lifetime: config.relay.max_lifetime,
@@ -23,8 +23,8 @@ pub(super) fn settings(config: &Config, realm: &str, secrets: &[Secret], random:
         nat_discovery: Vec::new(),
         bits_per_second_per_allocation: config.limits.bits_per_second_per_allocation,
         alternate_servers: config.relay.alternate_servers.iter().map(alternate_server).collect(),
-        nonce_keys: auth::nonce_keys(config.auth.nonce_secret.expose(), secrets, random),
-        ticket_key: config.relay.mobility.then(|| ticket_key(random)),
+        nonce_keys: kept.nonce_keys(config, secrets),
+        ticket_key: config.relay.mobility.then_some(kept.ticket_key),
         tcp_relay: config.relay.tcp,
         data_connections_per_user: config.limits.data_connections_per_user,
         shards: 1,
@@ -44,17 +44,15 @@ pub(super) fn peer_filter(
     PeerFilter::new(&peers.allow, &peers.deny, &own)
 }
 
+/// Counts begin anew with it.
+pub(super) fn throttle(limits: &config::Limits) -> Arc<SourceThrottle> {
+    Arc::new(SourceThrottle::new(limits.unauthenticated_per_second, limits.failed_logins_per_minute))
+}
+
 pub(super) fn bandwidth(bits_per_second: u64) -> Option<Arc<dyn Bandwidth>> {
     (bits_per_second > 0).then(|| Arc::new(SharedBandwidth::new(bits_per_second)) as Arc<dyn Bandwidth>)
 }
 
 fn alternate_server(server: &config::AlternateServer) -> AlternateServer {
     AlternateServer { address: server.address, domain: server.domain.as_deref().map(Into::into) }
-}
-
-/// No allocation outlives the process, and so no ticket.
-fn ticket_key(random: &mut OsRandom) -> [u8; 32] {
-    let mut key = [0; 32];
-    random.fill(&mut key);
-    key
 }

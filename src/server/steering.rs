@@ -6,7 +6,8 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::admin::{self, Readiness};
+use super::reload::Reloader;
+use crate::admin::{self, Readiness, Reloaded};
 use crate::net;
 use crate::relay::{AllocationDetail, AllocationId, AllocationSummary, Now, ShardId};
 
@@ -14,6 +15,7 @@ use crate::relay::{AllocationDetail, AllocationId, AllocationSummary, Now, Shard
 pub(super) struct Steering {
     pub(super) net: net::Handle,
     pub(super) readiness: watch::Sender<Readiness>,
+    pub(super) reloader: Arc<Reloader>,
 }
 
 impl admin::Steering for Steering {
@@ -39,6 +41,21 @@ impl admin::Steering for Steering {
 
     fn drain(&self) -> BoxFuture<'_, ()> {
         drain(&self.net, &self.readiness).boxed()
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<Reloaded, String>> {
+        self.reloader.reload().boxed()
+    }
+
+    fn log_level(&self) -> String {
+        self.reloader.log.as_ref().map(|log| log.level()).unwrap_or_default()
+    }
+
+    fn set_log_level(&self, directives: &str) -> Result<(), String> {
+        let log = self.reloader.log.as_ref().ok_or("the log of this process can't be changed")?;
+        log.set(directives)?;
+        tracing::info!(level = directives, "log level");
+        Ok(())
     }
 }
 

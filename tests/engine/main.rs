@@ -23,6 +23,7 @@ mod mobility;
 mod model;
 mod nat_discovery;
 mod nonces;
+mod peer_policy;
 mod permissions;
 mod ports;
 mod properties;

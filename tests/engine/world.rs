@@ -11,7 +11,7 @@ use std::time::Duration;
 use floe::policy::SharedBandwidth;
 use floe::relay::counters::Counters;
 use floe::relay::ports::RelayPool;
-use floe::relay::world::{Bandwidth, Throttle};
+use floe::relay::world::{Bandwidth, PeerPolicy, Throttle};
 use floe::relay::{
     ClientPath, CloseReason, ConnectionId, DropReason, Effect, EffectId, Engine, FiveTuple, Icmp, Instant,
     LoginFault, Now, Outcome, Output, PeerAddr, RelayAddr, RelayId, Route, Settings, ShardId, UnixTime,
@@ -321,6 +321,14 @@ impl World {
         let count = self.engines[shard].kick(self.now, whose, &mut self.output);
         self.settle(shard, Route::Nothing, &[]);
         count
+    }
+
+    /// Other peers from now on, for all engines.
+    pub(crate) fn set_peers(&mut self, peers: Arc<dyn PeerPolicy>) {
+        for shard in 0..self.engines.len() {
+            self.engines[shard].set_peers(peers.clone(), &mut self.output);
+            self.settle(shard, Route::Nothing, &[]);
+        }
     }
 
     /// Time goes by, and each engine is woken when it asked to be.

@@ -9,18 +9,18 @@ use crate::support::command::floe;
 use crate::support::{ALICE, BOB, Client, Request, Server, User};
 
 /// `floe …` for this server, by its admin address and token.
-fn ask(server: &Server, arguments: &[&str]) -> Output {
+pub(crate) fn ask(server: &Server, arguments: &[&str]) -> Output {
     let admin = format!("http://{}", server.admin());
     let output =
         floe().args(arguments).args(["--admin", &admin, "--token", &server.runtime().token]).output();
     output.expect("floe runs")
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
 }
 
-fn json(server: &Server, arguments: &[&str]) -> Value {
+pub(crate) fn json(server: &Server, arguments: &[&str]) -> Value {
     let output = ask(server, &[arguments, &["--json"]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     serde_json::from_slice(&output.stdout).expect("JSON")

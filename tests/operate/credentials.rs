@@ -14,7 +14,13 @@ const KEY: &str = "an-api-key-of-enough-characters-71c3";
 const TENANT_KEY: &str = "another-api-key-of-enough-characters-9b";
 
 /// Asks the admin address: status, headers and body.
-fn ask(admin: SocketAddr, method: &str, path: &str, headers: &[&str], body: &str) -> (u16, String, Value) {
+pub(crate) fn ask(
+    admin: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[&str],
+    body: &str,
+) -> (u16, String, Value) {
     let mut stream = TcpStream::connect(admin).expect("the admin address");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();

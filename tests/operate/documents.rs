@@ -28,6 +28,8 @@ const NOT_RUN: &[(&str, &str)] = &[
         "no container engine; see tests/operate/container.rs",
     ),
     ("floe check", "tests/check runs it against servers of every kind"),
+    ("systemctl reload", "no service manager runs here"),
+    ("kill -", "it would meet any floe of this machine; tests/operate/reload.rs sends them"),
     ("floe bench", "a measurement takes minutes; tests/bench runs each kind for a moment"),
 ];
 

@@ -15,6 +15,7 @@ mod grafana;
 mod manual;
 mod package;
 mod public_address;
+mod reload;
 mod service_manager;
 mod signals;
 

@@ -8,7 +8,7 @@ use crate::support::command::floe;
 use crate::support::server::new_directory;
 
 #[test]
-fn it_says_ready_then_that_it_lives_then_that_it_stops() {
+fn it_says_ready_then_that_it_lives_then_that_it_reloads_then_that_it_stops() {
     let directory = new_directory();
     let path = directory.join("notify");
     let socket = UnixDatagram::bind(&path).expect("a socket");
@@ -31,8 +31,22 @@ fn it_says_ready_then_that_it_lives_then_that_it_stops() {
     };
     assert_eq!(next(), "READY=1");
     assert_eq!((next().as_str(), next().as_str()), ("WATCHDOG=1", "WATCHDOG=1"));
-    let stopped = std::process::Command::new("kill").arg(child.id().to_string()).status();
-    assert!(stopped.expect("kill runs").success());
+    let signal = |name: &str| {
+        let sent = std::process::Command::new("kill").args([name, &child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+    };
+    // It has nothing to read, but the service manager is not left waiting.
+    signal("-HUP");
+    let reloading = loop {
+        match next() {
+            alive if alive == "WATCHDOG=1" => {}
+            other => break other,
+        }
+    };
+    let (word, since) = reloading.split_once('\n').expect("two lines");
+    assert_eq!((word, since.split('=').next()), ("RELOADING=1", Some("MONOTONIC_USEC")));
+    while next() != "READY=1" {}
+    signal("-TERM");
     while next() != "STOPPING=1" {}
     assert!(child.wait().expect("it ends").success());
     let _ = std::fs::remove_dir_all(directory);

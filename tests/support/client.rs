@@ -382,6 +382,14 @@ impl Client {
         assert_eq!((number.0, &packet[range]), (channel, payload));
     }
 
+    /// The same on a channel.
+    pub fn exchange_on(&mut self, channel: u16, relayed: SocketAddr, peer: &super::Peer) {
+        self.send_channel(channel, b"there");
+        peer.expect(b"there", relayed);
+        peer.send(relayed, b"and back");
+        self.expect_channel(channel, b"and back");
+    }
+
     /// A datagram and its way back prove that this client and this peer reach
     /// each other by Send and Data.
     pub fn exchange(&mut self, relayed: SocketAddr, peer: &super::Peer) {

@@ -187,6 +187,11 @@ impl Server {
         wait(&mut self.child).expect("it ends")
     }
 
+    /// Puts another configuration into its file.
+    pub fn rewrite(&self, change: impl FnOnce(&mut Config)) {
+        write_configuration(&self.directory, change);
+    }
+
     /// Asks it to end (SIGTERM) and waits; what it has written, to its last line.
     pub fn stop_and_log(mut self) -> (ExitStatus, String) {
         let status = self.end();
@@ -223,11 +228,7 @@ fn serve(
     environment: &[(&str, &OsStr)],
     change: impl FnOnce(&mut Config),
 ) -> Child {
-    let mut config = Config::new(directory.to_str().expect("UTF-8"));
-    change(&mut config);
-    let file = directory.join("floe.toml");
-    fs::write(&file, config.to_toml()).expect("the configuration is written");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("for nobody else to read");
+    let file = write_configuration(directory, change);
     let log = fs::File::create(directory.join("log")).expect("a log file");
     floe.envs(environment.iter().copied())
         .args(["serve", "--config"])
@@ -237,6 +238,15 @@ fn serve(
         .stderr(log)
         .spawn()
         .expect("floe starts (setpriv is in Debian's util-linux)")
+}
+
+fn write_configuration(directory: &Path, change: impl FnOnce(&mut Config)) -> PathBuf {
+    let mut config = Config::new(directory.to_str().expect("UTF-8"));
+    change(&mut config);
+    let file = directory.join("floe.toml");
+    fs::write(&file, config.to_toml()).expect("the configuration is written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("for nobody else to read");
+    file
 }
 
 /// The status of a process that ends in time; one that does not is killed.

@@ -26,7 +26,7 @@ struct Used {
 
 /// What was used up, and in how many seconds there is more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum UsedUp {
+pub(in crate::admin) enum UsedUp {
     Rate,
     Quota(u64),
 }
@@ -42,7 +42,7 @@ impl Allowance {
     }
 
     /// Counts one more credential, good from `now` to `end` (Unix seconds).
-    pub(super) fn take(&self, at: Instant, now: u64, end: u64) -> Result<(), UsedUp> {
+    pub(in crate::admin) fn take(&self, at: Instant, now: u64, end: u64) -> Result<(), UsedUp> {
         let Terms { quota, per_second, .. } = self.terms;
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if quota > 0 {

@@ -63,8 +63,8 @@ async fn asked(
     let (head, parameters) = Parameters::of(shared, request).await?;
     let key = access(shared, source, bearer(&head.headers))?;
     let Path(id) = path.map_err(|_| unreadable())?;
-    same_id(key, &id)?;
-    grant(shared, key, &parameters.wish()?)
+    same_id(&key, &id)?;
+    grant(shared, &key, &parameters.wish()?)
 }
 
 pub(super) async fn revoke(
@@ -74,7 +74,7 @@ pub(super) async fn revoke(
     headers: HeaderMap,
 ) -> Response {
     let revoked = async {
-        let key = shared.access.administrator(Instant::now(), source, bearer(&headers));
+        let key = shared.live.access().administrator(Instant::now(), source, bearer(&headers));
         let key = key.map_err(reply::refused)?;
         // Its id may be any: an administrator's key has none of its own.
         let Path((_, username)) = path.map_err(|_| unreadable())?;

@@ -1,6 +1,7 @@
 //! From a key and a wish to credentials, whatever shape they then take.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::{StatusCode, header};
@@ -44,12 +45,8 @@ pub(super) fn refused(status: StatusCode, text: &str) -> Refused {
 }
 
 /// Who shows this key; else the answer that says why not.
-pub(super) fn access<'a>(
-    shared: &'a Shared,
-    source: IpAddr,
-    shown: Option<&str>,
-) -> Result<&'a Key, Refused> {
-    shared.access.key(Instant::now(), source, shown).map_err(|why| reply::refused(why).into())
+pub(super) fn access(shared: &Shared, source: IpAddr, shown: Option<&str>) -> Result<Arc<Key>, Refused> {
+    shared.live.access().key(Instant::now(), source, shown).map_err(|why| reply::refused(why).into())
 }
 
 /// Refuses a key that may use another id only.
@@ -61,10 +58,11 @@ pub(super) fn same_id(key: &Key, id: &str) -> Result<(), Refused> {
 }
 
 /// What makes credentials with the secret of these terms, while they are of use.
-pub(in crate::admin) fn mint<'a>(shared: &'a Shared, terms: &Terms) -> Result<&'a dyn Mint, Refused> {
+pub(in crate::admin) fn mint(shared: &Shared, terms: &Terms) -> Result<Arc<dyn Mint>, Refused> {
+    let grants = shared.live.grants();
     let mint = match &terms.secret {
-        Some(tenant) => shared.tenants.get(tenant),
-        None => shared.mint.as_ref(),
+        Some(tenant) => grants.tenants.get(tenant),
+        None => grants.mint.as_ref(),
     };
     let mint = mint.ok_or_else(|| {
         refused(
@@ -75,7 +73,7 @@ pub(in crate::admin) fn mint<'a>(shared: &'a Shared, terms: &Terms) -> Result<&'
     if *shared.sources.readiness.borrow() == Readiness::Draining {
         return Err(refused(StatusCode::SERVICE_UNAVAILABLE, "draining: no new allocations are made here"));
     }
-    Ok(&**mint)
+    Ok(Arc::clone(mint))
 }
 
 /// Credentials within the key's terms.

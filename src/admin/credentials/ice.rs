@@ -67,5 +67,5 @@ pub(super) async fn bare(
 async fn asked(shared: &Arc<Shared>, Source(source): Source, request: Request) -> Result<Granted, Refused> {
     let (head, parameters) = Parameters::of(shared, request).await?;
     let key = access(shared, source, parameters.key(&head).as_deref())?;
-    grant(shared, key, &parameters.wish()?)
+    grant(shared, &key, &parameters.wish()?)
 }

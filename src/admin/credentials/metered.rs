@@ -34,7 +34,7 @@ pub(super) async fn credential(
         let (head, parameters) = Parameters::of(&shared, request).await?;
         let key = access(&shared, source, parameters.key(&head).as_deref())?;
         let wish = parameters.wish()?;
-        let granted = grant(&shared, key, &wish)?;
+        let granted = grant(&shared, &key, &wish)?;
         let tag = key.sign(granted.username.as_bytes());
         let name = URL_SAFE_NO_PAD.encode(&granted.username);
         let api_key = format!("{name}.{}", URL_SAFE_NO_PAD.encode(tag));
@@ -60,7 +60,8 @@ pub(super) async fn credentials(
     let servers = async {
         let (_, parameters) = Parameters::of(&shared, request).await?;
         let shown = parameters.text("apiKey").unwrap_or_default();
-        let username = parts(shown).and_then(|(name, tag)| Some((shared.access.signer(&name, &tag)?, name)));
+        let username =
+            parts(shown).and_then(|(name, tag)| Some((shared.live.access().signer(&name, &tag)?, name)));
         let Some((key, username)) = username else {
             // Counted like any other wrong key.
             return Err(access(&shared, source, Some(shown)).err().unwrap_or_else(no_api_key));

@@ -36,7 +36,7 @@ pub(super) use allowance::Allowance;
 pub(super) use grant::{Granted, Refused, Wish, grant, mint};
 pub(super) use turn_rest::in_order;
 
-use super::Shared;
+use super::{Live, Shared};
 use crate::relay::UnixTime;
 
 /// Seconds that credentials are good for when nothing else is asked.
@@ -112,8 +112,9 @@ impl Terms {
     }
 }
 
-/// Every path, for pages of the origins in `cors` too.
-pub(super) fn routes(cors: &[String]) -> Router<Arc<Shared>> {
+/// Every path, for pages of the origins of [`Grants::cors`](super::Grants::cors)
+/// too.
+pub(super) fn routes(live: &Arc<Live>) -> Router<Arc<Shared>> {
     let paths: [(&str, MethodRouter<Arc<Shared>>); 9] = [
         ("/turn", get(turn_rest::turn).post(turn_rest::turn)),
         ("/ice", get(ice::ice)),
@@ -129,7 +130,7 @@ pub(super) fn routes(cors: &[String]) -> Router<Arc<Shared>> {
     paths
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| router.route(path, methods.options(preflight)))
-        .layer(cross_origin(cors))
+        .layer(cross_origin(Arc::clone(live)))
 }
 
 /// A preflight is answered by the layer; this is for other OPTIONS.
@@ -139,11 +140,11 @@ async fn preflight() -> StatusCode {
 
 /// A page may show its own key; no cookie or other credential of its reader is
 /// taken.
-fn cross_origin(origins: &[String]) -> CorsLayer {
-    let allowed = match origins.iter().any(|origin| origin == "*") {
-        true => AllowOrigin::any(),
-        false => AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok())),
-    };
+fn cross_origin(live: Arc<Live>) -> CorsLayer {
+    let allowed = AllowOrigin::predicate(move |origin: &HeaderValue, _: &_| {
+        let grants = live.grants();
+        grants.cors.iter().any(|allowed| allowed == "*" || allowed.as_bytes() == origin.as_bytes())
+    });
     CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST])

@@ -38,7 +38,7 @@ pub(in crate::admin) async fn turn(
         if parameters.text("service") != Some("turn") {
             return Err(refused(StatusCode::BAD_REQUEST, "service must be \"turn\""));
         }
-        let granted = grant(&shared, key, &parameters.wish()?)?;
+        let granted = grant(&shared, &key, &parameters.wish()?)?;
         Ok((granted, parameters.text("api").is_some()))
     };
     match granted.await {

@@ -1,4 +1,4 @@
-use crate::admin::harness::{Answer, Server};
+use crate::admin::harness::{Answer, Server, without_secret};
 use crate::admin::server::Limits;
 use crate::admin::*;
 
@@ -134,7 +134,7 @@ async fn without_a_name_everybody_gets_another() {
 
 #[tokio::test]
 async fn without_a_shared_secret_it_says_so() {
-    let server = Server::with(Limits::default(), |state| state.mint = None);
+    let server = Server::with(Limits::default(), |state| state.live = without_secret());
     let answer = server.get("/turn?key=janus-key&service=turn&username=a", "").await;
     assert_eq!(answer.status, 501);
     assert!(answer.error().contains("auth.secrets"));

@@ -31,8 +31,8 @@ pub(super) async fn tokens(
         let (head, parameters) = Parameters::of(&shared, request).await?;
         let key = access(&shared, source, basic(&head.headers).as_deref())?;
         let Path(sid) = path.map_err(|_| refused(StatusCode::BAD_REQUEST, "the path is not UTF-8"))?;
-        same_id(key, &sid)?;
-        let granted = grant(&shared, key, &parameters.wish()?)?;
+        same_id(&key, &sid)?;
+        let granted = grant(&shared, &key, &parameters.wish()?)?;
         Ok::<_, Refused>(token(&shared, &sid, &granted))
     };
     match answer.await {

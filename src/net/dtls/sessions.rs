@@ -75,8 +75,7 @@ pub(in crate::net) struct Entry {
 
 /// See the module's head.
 pub(in crate::net) struct Dtls {
-    /// `None` where no listener takes DTLS.
-    entry: Option<Entry>,
+    entry: Entry,
     open: Slab<Open>,
     by_client: HashMap<FiveTuple, SessionSlot, foldhash::fast::RandomState>,
     handshakes: HashMap<FiveTuple, Pending, foldhash::fast::RandomState>,
@@ -112,7 +111,7 @@ pub(in crate::net) enum Read {
 }
 
 impl Dtls {
-    pub(in crate::net) fn new(entry: Option<Entry>) -> Self {
+    pub(in crate::net) fn new(entry: Entry) -> Self {
         Self {
             entry,
             open: Slab::new(),
@@ -122,6 +121,11 @@ impl Dtls {
             pipe: Pipe::default(),
             plain: Vec::new(),
         }
+    }
+
+    /// What goes to strangers is limited by this one from now on.
+    pub(in crate::net) fn set_throttle(&mut self, throttle: Arc<dyn Throttle>) {
+        self.entry.throttle = throttle;
     }
 
     /// Sorts a datagram that has come in by a listener.
@@ -156,7 +160,7 @@ impl Dtls {
         (listener, client): (u32, FiveTuple),
         (hello, datagram): (&ClientHello<'_>, &[u8]),
     ) -> Arrival {
-        let Some(entry) = &self.entry else { return Arrival::Dropped(DropReason::NoSession) };
+        let entry = &self.entry;
         let again = !hello.cookie.is_empty();
         if let Some(pending) = self.handshakes.get_mut(&client)
             && again
