@@ -63,6 +63,7 @@ static CHANGES: &[(&str, Change)] = &[
     ("https.web-servers", Change::Restart),
     ("relay.addresses", Change::Restart),
     ("relay.external-addresses", Change::Restart),
+    ("relay.discover", Change::Restart),
     ("relay.ports", Change::Restart),
     ("relay.tcp", Change::Restart),
     ("relay.mobility", Change::Restart),
