@@ -30,6 +30,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("floe check", "tests/check runs it against servers of every kind"),
     ("systemctl reload", "no service manager runs here"),
     ("kill -", "it would meet any floe of this machine; tests/operate/reload.rs sends them"),
+    ("cargo bench", "it takes half an hour; tests/run runs a short form"),
     ("floe bench", "a measurement takes minutes; tests/bench runs each kind for a moment"),
 ];
 
