@@ -73,6 +73,8 @@ enum Command {
     Bench(Box<bench::Args>),
     /// Check a configuration, show the one in effect, or take over coturn's.
     Config(config::Args),
+    /// Make a login for a client: time-limited credentials, or an access token.
+    Credentials(credentials::Args),
     /// Wait until the running server is ready, and say how it is.
     Status(status::Args),
     /// List the live allocations of the running server.
@@ -81,8 +83,6 @@ enum Command {
     Kick(kick::Args),
     /// Let the running server take no new allocations; live ones go on.
     Drain(running::ServerArgs),
-    /// Print credentials of the running server, as a browser takes them.
-    Credentials(credentials::Args),
     /// Print the address of its web page with this run's token in it.
     Page(running::ServerArgs),
     /// Let the running server read its configuration again, without a dropped call.
@@ -143,11 +143,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         #[cfg(feature = "client")]
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Config(args)) => config::run(&args),
+        Some(Command::Credentials(args)) => credentials::run(&args),
         Some(Command::Status(args)) => status::run(&args),
         Some(Command::Sessions(args)) => sessions::run(&args),
         Some(Command::Kick(args)) => kick::run(&args),
         Some(Command::Drain(args)) => kick::drain(&args),
-        Some(Command::Credentials(args)) => credentials::run(&args),
         Some(Command::Page(args)) => credentials::page(&args),
         Some(Command::Reload(args)) => reload::run(&args),
         Some(Command::Loglevel(args)) => reload::level(&args),

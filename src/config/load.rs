@@ -53,6 +53,11 @@ impl Loaded {
         *self.origin(key) == Origin::Default
     }
 
+    /// The configuration file gives a key its value.
+    pub fn has_file(&self) -> bool {
+        self.origins.values().any(|origin| matches!(origin, Origin::File { .. }))
+    }
+
     /// Every key with its value and origin, in the reference file's order.
     pub fn effective(&self) -> Vec<Effective<'_>> {
         let table = Table::try_from(&self.config).unwrap_or_default();

@@ -3,9 +3,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::config::Config;
+use crate::config::{Config, urls};
 use crate::net::discover;
-use crate::relay::Family;
+use crate::relay::{Family, Transport};
 
 /// Descriptors that are not relay sockets.
 pub(super) const OTHER_DESCRIPTORS: u64 = 256;
@@ -18,6 +18,24 @@ pub(super) fn relay_addresses(config: &Config) -> Vec<(IpAddr, IpAddr)> {
         return config.relay.advertised(&found);
     }
     config.relay.advertised(&[Ipv4Addr::LOCALHOST.into()])
+}
+
+/// By which a server with this configuration would be reached from here, as far as
+/// that can be told without starting it: a port of the system's choice can't.
+pub fn urls_of(config: &Config) -> Vec<String> {
+    let listen = &config.listen;
+    let all = [
+        (Transport::Udp, &listen.udp),
+        (Transport::Tcp, &listen.tcp),
+        (Transport::Tls, &listen.tls),
+        (Transport::Dtls, &listen.dtls),
+    ];
+    let listeners: Vec<_> = all
+        .into_iter()
+        .flat_map(|(transport, addresses)| addresses.iter().map(move |address| (transport, *address)))
+        .filter(|(_, address)| address.port() != 0)
+        .collect();
+    urls::urls(&listeners, &relay_addresses(config), config.acme.names.first().map(String::as_str))
 }
 
 /// Each relay takes a descriptor. Returns how many may be open.

@@ -41,6 +41,7 @@ use public_address::PublicAddresses;
 use reload::{InForce, Reloader, connection_limits};
 use steering::Steering;
 
+pub use addresses::urls_of;
 pub use running::Running;
 pub use runtime::places;
 
@@ -189,6 +190,7 @@ pub fn start(loaded: &Loaded, process: Process) -> Result<Running, StartError> {
         reloads: reloads.clone(),
         in_force: Arc::new(Mutex::new(InForce {
             fingerprint: loaded.fingerprint(),
+            has_file: loaded.has_file(),
             peers: None,
             throttle,
             bandwidth,

@@ -45,6 +45,8 @@ pub(super) struct Reloader {
 /// What the next reload compares with, and goes on with where nothing differs.
 pub(super) struct InForce {
     pub(super) fingerprint: Fingerprint,
+    /// The file says something.
+    pub(super) has_file: bool,
     /// `None` before the first reload, which makes them anew.
     pub(super) peers: Option<Arc<dyn PeerPolicy>>,
     pub(super) throttle: Arc<SourceThrottle>,
@@ -111,6 +113,13 @@ impl Reloader {
 
     fn prepare(&self, in_force: &InForce) -> Result<Prepared, String> {
         let mut loaded = self.read()?;
+        if in_force.has_file && !loaded.has_file() {
+            return Err(
+                "the file says nothing any more: it is taken for one that could not be written, as on a \
+                        full disk; to go back to the defaults, restart"
+                    .to_owned(),
+            );
+        }
         let fingerprint = loaded.fingerprint();
         let differences = fingerprint.differences(&in_force.fingerprint);
         let differs = |section: &str| differences.iter().any(|key| key.starts_with(section));

@@ -118,7 +118,7 @@ fn what_lets_somebody_in_is_told_to_who_asks_and_not_to_the_log() {
     assert!(log.contains("floe credentials") && log.contains("floe page"), "{log}");
     assert!(!log.contains(&server.runtime().token) && !log.contains("\"credential\""), "{log}");
 
-    let output = ask(&server, &["credentials", "--username", "al ice&x=1", "--ttl", "60"]);
+    let output = ask(&server, &["credentials", "--user", "al ice&x=1", "--lifetime", "60"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let turn = &told["iceServers"][1];

@@ -330,14 +330,18 @@ fn a_broken_or_missing_file_changes_nothing() {
     assert!(why.contains("limits.allocations") && why.contains("floe.toml:"), "{why}");
     std::fs::write(server.directory().join("floe.toml"), "[auth").unwrap();
     assert_eq!(ask(&server, &["reload"]).status.code(), Some(1));
+    // As a full disk leaves it: every default would be in force.
+    std::fs::write(server.directory().join("floe.toml"), "").unwrap();
+    let empty = ask(&server, &["reload"]);
+    assert!(text(&empty).contains("says nothing"), "{}", text(&empty));
     std::fs::remove_file(server.directory().join("floe.toml")).unwrap();
     let gone = ask(&server, &["reload"]);
     assert!(text(&gone).contains("cannot be read"), "{}", text(&gone));
     signal(&server, "HUP");
-    server.wait_until("all have failed", || reloads(&server, "configuration", "failure") == 4.0);
+    server.wait_until("all have failed", || reloads(&server, "configuration", "failure") == 5.0);
     assert_eq!((allocate(&server, CAROL), allocate(&server, ALICE)), (401, 0));
     assert_eq!(server.metric("floe_reload_last_success_timestamp_seconds", &[]), started);
-    server.wait_until("the log says so", || server.log().matches("not reloaded").count() == 4);
+    server.wait_until("the log says so", || server.log().matches("not reloaded").count() == 5);
 }
 
 #[test]
@@ -376,4 +380,54 @@ fn the_environment_keeps_its_rank() {
     assert_eq!(told["changed"], serde_json::json!(["auth.secrets"]));
     assert_eq!((lifetime(SECRET), lifetime(OTHER_SECRET)), (401, 1800));
     let _ = std::fs::remove_dir_all(directory);
+}
+
+/// What all of them send in a round arrives, and comes back to each.
+#[test]
+fn a_hundred_relaying_allocations_lose_nothing_while_settings_change() {
+    const CHANNEL: u16 = 0x4000;
+    const RELOADS: u32 = 30;
+    let server = Server::start(|_| {});
+    let peer = Peer::new();
+    let mut clients: Vec<_> = (0..100).map(|_| Client::udp(&server).user(ALICE)).collect();
+    for client in &mut clients {
+        client.allocate();
+        client.bind(CHANNEL, peer.address());
+    }
+    let reload_all = || {
+        for number in 1..=RELOADS {
+            server.rewrite(|config| {
+                let all: &[_] = if number % 2 == 0 { &[ALICE] } else { &[ALICE, CAROL] };
+                config
+                    .set("auth.users", users(all))
+                    .set("limits.allocations", 1000 + number)
+                    .set("limits.unauthenticated-per-second", 1000 + number)
+                    .set("peers.deny", vec![format!("192.0.2.{number}/32")]);
+            });
+            let (status, told) = server.api("POST", "/api/reload");
+            assert_eq!(status, 200, "{told}");
+            assert_eq!(told["changed"].as_array().map(Vec::len), Some(4), "{told}");
+        }
+    };
+    std::thread::scope(|scope| {
+        let reloading = scope.spawn(reload_all);
+        let mut round = 0_u32;
+        while !reloading.is_finished() {
+            round += 1;
+            let payload = |number: usize| format!("{round} of {number}").into_bytes();
+            for (number, client) in clients.iter_mut().enumerate() {
+                client.send_channel(CHANNEL, &payload(number));
+            }
+            for _ in 0..clients.len() {
+                let (what, from) = peer.receive();
+                peer.send(from, &what);
+            }
+            for (number, client) in clients.iter_mut().enumerate() {
+                client.expect_channel(CHANNEL, &payload(number));
+            }
+        }
+        assert!(round > RELOADS / 2, "{round} rounds");
+    });
+    assert_eq!(server.metric("floe_dropped_packets_total", &[]), 0.0);
+    assert_eq!(reloads(&server, "configuration", "success"), f64::from(RELOADS));
 }
