@@ -21,7 +21,7 @@ pub(super) fn await_certificate(
 }
 
 impl Acme {
-    pub(super) fn new(_: &Loaded, _: Option<&Arc<Certificates>>) -> Result<Option<Self>, StartError> {
+    pub(super) fn new(_: &Loaded, _: &Arc<Certificates>) -> Result<Option<Self>, StartError> {
         Ok(None)
     }
 
