@@ -228,19 +228,21 @@ impl Server {
     }
 
     /// Starts one thread per shard, and on the current tokio runtime what TLS,
-    /// DTLS and balancers ask for; without those, none is needed. An error when the
-    /// system gives no thread; those started before it end by themselves.
+    /// DTLS and balancers ask for; without those, none is needed. Returns when all of
+    /// them are at work. An error when the system gives no thread; those started
+    /// before it end by themselves.
     pub fn start(self) -> io::Result<Running> {
         self.dtls.start();
         let (report, ended) = mpsc::unbounded_channel();
+        let (started, all_started) = std::sync::mpsc::channel();
         let mut threads = Vec::with_capacity(self.parts.len());
         for parts in self.parts {
-            let report = report.clone();
+            let (report, started) = (report.clone(), started.clone());
             let shard = parts.id;
             threads.push(std::thread::Builder::new().name(format!("shard-{}", shard.0)).spawn(move || {
                 // All that the shard had is gone after a panic; nothing broken
                 // is left to be seen.
-                let result = catch_unwind(AssertUnwindSafe(|| thread::run(parts)))
+                let result = catch_unwind(AssertUnwindSafe(|| thread::run(parts, started)))
                     .unwrap_or_else(|_| Err(io::Error::other("it panicked")))
                     .map_err(|source| ShardFailed { shard, source });
                 if let Err(failed) = &result {
@@ -250,6 +252,9 @@ impl Server {
                 let _ = report.send(result);
             })?);
         }
+        drop(started);
+        // One that fails before it is at work says so to whoever has `ended`.
+        all_started.iter().take(threads.len()).for_each(drop);
         let mut side = JoinSet::new();
         for door in self.doors {
             side.spawn(Arc::clone(&self.entrance).serve(door));

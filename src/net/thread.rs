@@ -36,6 +36,9 @@ use crate::relay::{
 /// A timer is never shorter, whatever the engine says.
 const SHORTEST_TIMER: Duration = Duration::from_millis(1);
 
+/// Told once by each shard.
+pub(super) type Started = std::sync::mpsc::Sender<()>;
+
 /// What the rest of the process may ask of a shard.
 pub(super) enum Command {
     /// No new allocations.
@@ -120,13 +123,14 @@ pub(super) fn watch<T: AsFd + AsRawFd>(descriptor: Rc<T>) -> io::Result<AsyncFd<
     AsyncFd::with_interest(descriptor, Interest::READABLE)
 }
 
-/// Runs a shard until it is told to stop.
-pub(super) fn run(parts: Parts) -> io::Result<()> {
+/// Runs a shard until it is told to stop. `started` hears when it has all that it
+/// needs, and is dropped when there is no more to hear.
+pub(super) fn run(parts: Parts, started: Started) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, serve(parts))
+    LocalSet::new().block_on(&runtime, serve(parts, started))
 }
 
-async fn serve(parts: Parts) -> io::Result<()> {
+async fn serve(parts: Parts, started: Started) -> io::Result<()> {
     let Parts {
         id,
         clock,
@@ -188,6 +192,8 @@ async fn serve(parts: Parts) -> io::Result<()> {
     tasks.spawn(relays::serve(Rc::clone(&common)));
     tasks.spawn(inbox::serve(Rc::clone(&common), rings, wake));
     tasks.spawn(keep_time(Rc::clone(&common), timer));
+    // Nobody waits any more: another thread could not be had.
+    let _ = started.send(());
     obey(&common, commands, failed).await
 }
 
