@@ -139,6 +139,15 @@ pub(crate) struct Opening {
     pub(crate) abandoned: bool,
 }
 
+impl Opening {
+    /// Whether it holds a 5-tuple whose packets this shard reads. A connection that
+    /// was handed over begins anew where it came in: what it has left in the other
+    /// shard is not in its way.
+    fn is_at(&self, seat: Seat, shard: usize) -> bool {
+        self.seat == seat && self.id.0 == shard
+    }
+}
+
 /// What an Allocate asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Wish {
@@ -193,11 +202,12 @@ impl Actor {
         }
     }
 
-    /// Whether it has something elsewhere than where it speaks from.
-    pub(crate) fn is_elsewhere(&self) -> bool {
+    /// Whether it has something elsewhere than where it speaks from, which is this
+    /// shard's.
+    pub(crate) fn is_elsewhere(&self, shard: usize) -> bool {
         match &self.state {
             State::Nothing => false,
-            State::Opening(opening) => opening.seat != self.seat,
+            State::Opening(opening) => !opening.is_at(self.seat, shard),
             State::Live(allocation) => !allocation.is_at(self.seat),
         }
     }
@@ -240,9 +250,10 @@ impl Model {
         self.actors.iter().position(is_there)
     }
 
-    /// Whose Allocate waits there.
-    pub(crate) fn opener(&self, seat: Seat) -> Option<usize> {
-        let waits = |actor: &Actor| matches!(&actor.state, State::Opening(opening) if opening.seat == seat);
+    /// Whose Allocate waits there, in this shard.
+    pub(crate) fn opener(&self, seat: Seat, shard: usize) -> Option<usize> {
+        let waits =
+            |actor: &Actor| matches!(&actor.state, State::Opening(opening) if opening.is_at(seat, shard));
         self.actors.iter().position(waits)
     }
 
@@ -265,6 +276,7 @@ impl Model {
     pub(crate) fn ticket(
         &self,
         seat: Seat,
+        shard: usize,
         name: &str,
         now: Instant,
         ticket: &[u8],
@@ -276,7 +288,7 @@ impl Model {
             actor.live(now).and_then(|allocation| allocation.mobility.as_ref()).is_some_and(known)
         };
         let of = self.actors.iter().position(is_of).ok_or(437_u16)?;
-        if self.opener(seat).is_some() || self.holder(seat, now).is_some_and(|holder| holder != of) {
+        if self.opener(seat, shard).is_some() || self.holder(seat, now).is_some_and(|holder| holder != of) {
             return Err(437);
         }
         if self.actors[of].client.name != name {
@@ -455,14 +467,14 @@ impl Model {
         }
     }
 
-    /// The connection of this 5-tuple has ended.
-    pub(crate) fn gone(&mut self, seat: Seat, now: Instant) {
+    /// The connection of this 5-tuple has ended, in this shard.
+    pub(crate) fn gone(&mut self, seat: Seat, shard: usize, now: Instant) {
         let is_there = |actor: &Actor| match &actor.state {
             State::Live(allocation) => allocation.is_at(seat),
             _ => false,
         };
         // One that has had its time is there only if nobody else is.
-        let holder = self.opener(seat).or_else(|| self.holder(seat, now));
+        let holder = self.opener(seat, shard).or_else(|| self.holder(seat, now));
         let Some(who) = holder.or_else(|| self.actors.iter().position(is_there)) else { return };
         match &mut self.actors[who].state {
             State::Opening(opening) => opening.abandoned = true,

@@ -47,3 +47,51 @@ proptest! {
         prop_assert_eq!(play(flags, &steps), play(flags, &steps));
     }
 }
+
+/// A connection that was handed to another shard ends while its Allocate waits
+/// there. Whoever has the same port next is let in where the connection came in.
+#[test]
+fn an_allocate_that_waits_elsewhere_for_nobody_is_in_nobodys_way() {
+    const CAROL: u8 = 4;
+    const BOB: u8 = 3;
+    const SECOND_BOB: u8 = 2;
+    let moved_there: [Step; 6] = [
+        [36, CAROL, 9, 0, 0, 0],
+        [0, CAROL, 8, 0, 0, 0],
+        [32, CAROL, 8, 0, 0, 0],
+        [31, 0, 16, 0, 0, 0],
+        [36, BOB, 8, 0, 0, 0],
+        [0, BOB, 0, 0, 0, 0],
+    ];
+    let gone = [30, BOB, 0, 0, 0, 0];
+    let next: [&[Step]; 5] = [
+        // The same one, who asks for no second while the first waits.
+        &[[0, BOB, 0, 0, 0, 0], [28, BOB, 0, 0, 0, 0]],
+        // Somebody else's, while the old one ends; or its connection is gone as well.
+        &[[36, SECOND_BOB, 8, 0, 0, 0], [0, SECOND_BOB, 0, 0, 0, 0], [27, 0, 0, 0, 0, 0]],
+        &[[36, SECOND_BOB, 8, 0, 0, 0], [0, SECOND_BOB, 0, 0, 0, 0], [30, SECOND_BOB, 0, 0, 0, 0]],
+        // Who comes there with a ticket: of the shard it came in at, or of the other one.
+        &[[31, 0, 16, 128, 0, 0], [36, 0, 10, 0, 0, 0], [0, 0, 8, 0, 0, 0], [32, 0, 8, 0, 0, 0]],
+        &[[36, 0, 9, 0, 0, 0], [31, 0, 16, 128, 0, 0], [0, 0, 8, 0, 0, 0], [32, 0, 8, 0, 0, 0]],
+    ];
+    for next in next {
+        play(1, &[&moved_there[..], &[gone], next].concat());
+    }
+    // The shortest that chance has found.
+    play(
+        33,
+        &[
+            [32, 184, 42, 0, 0, 0],
+            [112, 159, 173, 0, 0, 0],
+            [40, 130, 88, 0, 0, 0],
+            [232, 190, 118, 0, 0, 0],
+            [0, 65, 0, 0, 0, 0],
+            [0, 5, 0, 0, 0, 0],
+            [191, 0, 16, 0, 0, 0],
+            [0, 0, 0, 0, 0, 0],
+            [40, 3, 0, 0, 0, 0],
+            [70, 81, 0, 0, 0, 0],
+            [200, 111, 0, 0, 0, 0],
+        ],
+    );
+}

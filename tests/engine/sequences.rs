@@ -126,6 +126,12 @@ impl Stage {
         actor.client.nonce = self.places[seat].nonce.clone();
     }
 
+    /// The engine that reads what comes from there.
+    fn reader(&self, seat: Seat) -> usize {
+        let Place { path, shard, .. } = &self.places[seat];
+        self.world.reader(*shard, path.five_tuple)
+    }
+
     fn now(&self) -> Instant {
         self.world.now.instant
     }
@@ -209,7 +215,8 @@ impl Stage {
     fn allocate(&mut self, who: usize, [kind, lifetime, choice, outcomes]: [u8; 4]) {
         let now = self.now();
         // One allocation each is enough for the model.
-        if self.model.actors[who].is_elsewhere() {
+        let shard = self.reader(self.model.actors[who].seat);
+        if self.model.actors[who].is_elsewhere(shard) {
             return;
         }
         let lifetime = u32::from(lifetime) * 20;
@@ -274,7 +281,7 @@ impl Stage {
             return refused(401);
         }
         let seat = actor.seat;
-        if self.model.holder(seat, now).is_some() || self.model.opener(seat).is_some() {
+        if self.model.holder(seat, now).is_some() || self.model.opener(seat, shard).is_some() {
             return refused(437);
         }
         let actor = &mut self.model.actors[who];
@@ -475,7 +482,8 @@ impl Stage {
         let (allocate, nonce_at, seat) = &actor.allocate;
         let old = now.since(*nonce_at) >= Duration::from_secs(3600);
         let expired = actor.client.name == ERIN && self.world.now.unix.secs() >= START.secs() + 3600;
-        if allocate.is_empty() || old || expired || actor.is_elsewhere() || *seat != actor.seat {
+        let is_elsewhere = actor.is_elsewhere(self.reader(actor.seat));
+        if allocate.is_empty() || old || expired || is_elsewhere || *seat != actor.seat {
             return;
         }
         let relays = |allocation: &super::model::Allocation| {
@@ -502,8 +510,9 @@ impl Stage {
         let seat = self.model.actors[who].seat;
         let Place { path, shard, .. } = self.places[seat];
         if path.five_tuple.transport.is_stream() {
+            let reader = self.reader(seat);
             self.world.gone(shard, path);
-            self.model.gone(seat, self.now());
+            self.model.gone(seat, reader, self.now());
         }
     }
 

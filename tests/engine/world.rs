@@ -239,7 +239,7 @@ impl World {
 
     /// A packet from a client, through to what becomes of it.
     pub(crate) fn client(&mut self, shard: usize, from: ClientPath, packet: &[u8]) -> Sent {
-        let shard = self.handed.get(&from.five_tuple).copied().unwrap_or(shard);
+        let shard = self.reader(shard, from.five_tuple);
         let route = self.engines[shard].client_datagram(self.now, from, packet, &mut self.output);
         if let Route::Reply { to, .. } = &route {
             assert_eq!(*to, from, "a response goes to who asked");
@@ -248,6 +248,11 @@ impl World {
         // The message that a connection was handed over for is read again.
         let handed = self.handed.get(&from.five_tuple).copied().filter(|other| *other != shard);
         handed.map_or(sent, |other| self.client(other, from, packet))
+    }
+
+    /// The engine that reads what comes in from there at this shard.
+    pub(crate) fn reader(&self, shard: usize, from: FiveTuple) -> usize {
+        self.handed.get(&from).copied().unwrap_or(shard)
     }
 
     /// A packet from a peer to a relayed address, as its socket would bring it.

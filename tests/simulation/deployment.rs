@@ -277,8 +277,10 @@ impl Deployment {
             }
             Event::Act(which) => self.act(which),
             Event::Gone(path) => {
-                self.world.gone(self.shard_of(path.five_tuple), path);
-                self.referee.gone(path.five_tuple, self.world.now.instant);
+                let shard = self.shard_of(path.five_tuple);
+                let reader = self.world.reader(shard, path.five_tuple);
+                self.world.gone(shard, path);
+                self.referee.gone(path.five_tuple, reader, self.world.now.instant);
                 self.at.remove(&path.five_tuple);
                 self.rearm();
             }

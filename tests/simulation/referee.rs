@@ -102,15 +102,12 @@ impl Referee {
         self.model.actors.len() - 1
     }
 
-    /// Who an Allocate from there is of: who has something there, be it past its time,
+    /// Who an Allocate from there is of, which this shard reads: who has something there, be it past its time,
     /// or else somebody who has nothing.
-    fn caller(&mut self, seat: Seat, now: Instant) -> usize {
-        let is_there = |actor: &Actor| match &actor.state {
-            State::Nothing => false,
-            State::Opening(opening) => opening.seat == seat,
-            State::Live(allocation) => allocation.is_at(seat),
-        };
-        let live = self.model.opener(seat).or_else(|| self.at(seat, now));
+    fn caller(&mut self, seat: Seat, shard: usize, now: Instant) -> usize {
+        let is_there =
+            |actor: &Actor| matches!(&actor.state, State::Live(allocation) if allocation.is_at(seat));
+        let live = self.model.opener(seat, shard).or_else(|| self.at(seat, now));
         let is_idle = |actor: &Actor| actor.seat == seat && matches!(actor.state, State::Nothing);
         let actors = &self.model.actors;
         let there = live.or_else(|| actors.iter().position(is_there));
@@ -134,7 +131,7 @@ impl Referee {
     /// A packet of a client's, and what became of it.
     pub(crate) fn client(&mut self, world: &World, shard: usize, from: FiveTuple, bytes: &[u8], sent: &Sent) {
         // A connection stays with the engine that it was handed to.
-        let shard = world.handed.get(&from).copied().unwrap_or(shard);
+        let shard = world.reader(shard, from);
         self.tally.count(sent);
         let now = world.now;
         match packet_kind(bytes) {
@@ -345,11 +342,11 @@ impl Referee {
         };
         let seat = *self.seats.get(&from).expect("only who is known can log in");
         if message.method() == Method::ALLOCATE {
-            let who = self.caller(seat, now.instant);
+            let who = self.caller(seat, shard, now.instant);
             return self.allocate(world, shard, seat, who, name, message, bytes, sent);
         }
         if let Some(ticket) = message.get(AttributeType::MOBILITY_TICKET) {
-            return self.come(now.instant, seat, name, message, ticket, sent);
+            return self.come(now.instant, (seat, shard), name, message, ticket, sent);
         }
         let expected = match self.at(seat, now.instant) {
             None => 437,
@@ -374,7 +371,7 @@ impl Referee {
     fn come(
         &mut self,
         now: Instant,
-        seat: Seat,
+        (seat, shard): (Seat, usize),
         name: &'static str,
         message: &Message<'_>,
         ticket: &[u8],
@@ -388,7 +385,7 @@ impl Referee {
         };
         let again = self.at(seat, now).filter(is_repeated);
         let arrival =
-            again.map_or_else(|| self.model.ticket(seat, name, now, ticket), |who| Ok((who, false)));
+            again.map_or_else(|| self.model.ticket(seat, shard, name, now, ticket), |who| Ok((who, false)));
         let (who, is_new) = match arrival {
             Ok(arrival) => arrival,
             Err(refused) => return assert_eq!(code(sent), Some(refused), "{sent:?}"),
@@ -447,9 +444,9 @@ impl Referee {
         self.model.bind_of(who, now, number, peer)
     }
 
-    pub(crate) fn gone(&mut self, five_tuple: FiveTuple, now: Instant) {
+    pub(crate) fn gone(&mut self, five_tuple: FiveTuple, shard: usize, now: Instant) {
         if let Some(seat) = self.seats.get(&five_tuple) {
-            self.model.gone(*seat, now);
+            self.model.gone(*seat, shard, now);
         }
     }
 

@@ -73,7 +73,7 @@ impl Stage {
             return code_is(&sent, 400);
         }
         let Actor { seat, client, .. } = &self.model.actors[who];
-        let (of, is_new) = match self.model.ticket(*seat, &client.name, now, &ticket) {
+        let (of, is_new) = match self.model.ticket(*seat, self.reader(*seat), &client.name, now, &ticket) {
             Ok(arrival) => arrival,
             Err(refused) => return code_is(&sent, refused),
         };
