@@ -36,7 +36,7 @@ fn a_live_allocation_is_listed_shown_and_ended() {
     assert_eq!(detail["permission_list"][0]["peer"], peer.ip().to_string());
     assert_eq!(detail["channel_list"][0]["number"], "0x4000");
     // Logs know it by the same name.
-    assert!(server.log().contains(&id), "{}", server.log());
+    server.logs(&id);
 
     assert_eq!(server.api("DELETE", &format!("/api/sessions/{id}")), (200, json!({"closed": 1})));
     assert_eq!(server.api("GET", &format!("/api/sessions/{id}")).0, 404);

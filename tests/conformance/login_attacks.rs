@@ -36,6 +36,7 @@ fn a_flood_of_failures_is_a_line_and_not_a_flood_in_the_log() {
         for _ in 0..500 {
             guesser.ask_bytes(&login.sign(Request::allocate())).assert_challenge(401);
         }
+        server.logs("mallory");
         let log = server.log();
         let lines: Vec<&str> = log.lines().filter(|line| line.contains("mallory")).collect();
         // One each 30 seconds and shard: it is one client, so one shard.

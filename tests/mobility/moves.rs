@@ -42,9 +42,9 @@ fn udp_clients_keep_what_they_have_across_shards() {
     assert_eq!(server.metric("floe_allocation_moves_total", &[]), f64::from(MOVES));
     assert!(server.metric("floe_passed_on_datagrams_total", &[]) > 0.0, "over {SHARDS} shards");
     assert_eq!(server.metric("floe_allocations", &["transport=\"udp\""]), 1.0);
-    let log = server.log();
-    assert_eq!(log.lines().filter(|line| line.contains("\"moved\"")).count(), usize::from(MOVES), "{log}");
-    assert!(log.contains(&format!("\"from_client\":\"127.0.0.{MOVES}:")), "{log}");
+    let moves = || server.log().lines().filter(|line| line.contains("\"moved\"")).count();
+    server.wait_until("each move is in the log", || moves() == usize::from(MOVES));
+    server.logs(&format!("\"from_client\":\"127.0.0.{MOVES}:"));
     client.call(Request::refresh(0)).ok();
     assert_eq!(server.metric("floe_allocations", &[]), 0.0);
     // The last 5-tuple is like any other again.

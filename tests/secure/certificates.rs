@@ -101,8 +101,7 @@ fn people_and_programs_are_told() {
         config.secret_only();
     });
     let port = server.all("tls")[0].port();
-    let log = server.log();
-    assert!(log.contains(&format!("turns:{HOST}:{port}?transport=tcp")), "in the iceServers block: {log}");
+    server.logs(&format!("turns:{HOST}:{port}?transport=tcp"));
     let name = format!("name=\"{}\"", text(&authority.file("server.pem")));
     let not_after = server.metric("floe_tls_certificate_not_after_seconds", &[&name]);
     assert!(not_after > 1_700_000_000.0, "{not_after}");

@@ -72,7 +72,7 @@ fn a_goodbye_ends_the_allocation() {
     assert_eq!(error.code(), openssl::ssl::ErrorCode::ZERO_RETURN);
     server.wait_until("it is gone", || server.metric("floe_allocations", &[]) == 0.0);
     assert_eq!(server.metric("floe_dtls_sessions", &[]), 0.0);
-    assert!(server.log().contains("disconnected"));
+    server.logs("disconnected");
 }
 
 // E-036

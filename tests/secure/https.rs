@@ -73,11 +73,7 @@ fn turn_and_the_page_are_at_one_port() {
     assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
     assert_eq!(server.metric("floe_https_connections_total", &["to=\"admin\""]), 3.0);
     assert_eq!(server.metric("floe_allocations_opened_total", &["transport=\"tls\""]), 3.0);
-    assert!(
-        server.log().contains(&format!("turns:{HOST}:{}", server.all("tls")[0].port())),
-        "{}",
-        server.log()
-    );
+    server.logs(&format!("turns:{HOST}:{}", server.all("tls")[0].port()));
 }
 
 // A browser connects there from anywhere, a proxy from this machine.

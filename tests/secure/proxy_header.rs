@@ -58,8 +58,10 @@ fn the_client_is_who_the_header_says() {
         client.permit(peer.ip());
         client.exchange(relayed, &peer);
         client.call(Request::refresh(0)).ok();
-        assert!(server.log().contains(mapped), "the log names the client");
-        assert!(server.log().contains(":3478"), "and what it connected to");
+        server.wait_until("the log names the client, and what it connected to", || {
+            let log = server.log();
+            log.contains(mapped) && log.contains(":3478")
+        });
         drop(client);
         server.wait_until("it is gone", || server.metric("floe_tcp_connections", &[]) == 0.0);
     }

@@ -36,7 +36,7 @@ fn an_allocation_relays_from_its_first_request_to_its_last() {
     assert_eq!(server.metric("floe_allocations_opened_total", &["transport=\"tls\""]), 4.0);
     assert_eq!(server.metric("floe_tls_handshakes_total", &["outcome=\"done\""]), 4.0);
     assert!(server.metric("floe_client_bytes_total", &["transport=\"tls\"", "direction=\"out\""]) > 0.0);
-    assert!(server.log().contains("tls"), "the log says over what");
+    server.logs("tls");
 }
 
 //

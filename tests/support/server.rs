@@ -124,6 +124,11 @@ impl Server {
         read_log(&self.directory)
     }
 
+    /// Its log has this sooner or later: lines are written by a thread of their own.
+    pub fn logs(&self, text: &str) {
+        self.wait_until(text, || self.log().contains(text));
+    }
+
     pub fn admin(&self) -> SocketAddr {
         let url = self.runtime.admin.as_deref().expect("an admin address");
         url.trim_start_matches("http://").trim_end_matches('/').parse().expect("an address")
