@@ -144,8 +144,17 @@ fn web_server(authority: &Authority, proxied: bool) -> (SocketAddr, mpsc::Receiv
                 decode(&header).unwrap()
             });
             let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), socket);
-            let mut request = [0; 4096];
-            let Ok(length) = stream.read(&mut request) else { continue };
+            // All of it: to close with some of it unread would reset the connection.
+            let mut request = Vec::new();
+            let mut piece = [0; 4096];
+            while !request.ends_with(b"\r\n\r\n") {
+                let Ok(length @ 1..) = stream.read(&mut piece) else { break };
+                request.extend(&piece[..length]);
+            }
+            if request.is_empty() {
+                continue;
+            }
+            let length = request.len();
             let large = "x".repeat(200_000);
             let answer = format!("HTTP/1.1 200 OK\r\n\r\nthe web server was asked {length} bytes\n{large}");
             stream.write_all(answer.as_bytes()).unwrap();
