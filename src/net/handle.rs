@@ -181,7 +181,7 @@ impl Handle {
         total
     }
 
-    /// Ends every allocation and then the shards; [`Running::ended`] tells when
+    /// Ends every allocation and then the shards; [`super::Running::ended`] tells when
     /// they have.
     pub async fn stop(&self) {
         self.tell(|| Command::Stop).await;

@@ -1,5 +1,5 @@
 //! DTLS over UDP to a server (RFC 7350), as a [`Conn`] that carries whole
-//! messages; and [`Session`], the same without a socket, for who moves datagrams
+//! messages; and `Session`, the same without a socket, for who moves datagrams
 //! in batches.
 //!
 //! The protocol is OpenSSL's, as on the server's side. webrtc's `dtls` is here
