@@ -128,7 +128,8 @@ impl Engine {
         let mut identity = identity.clone();
         let wish = match (wishes.token, wishes.even_port) {
             (Some(token), _) => {
-                let reservation = self.redeem(token, &identity).ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
+                let reservation =
+                    self.redeem(now.instant, token, &identity).ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
                 families = [Family::of(self.world.pool.local(reservation.claim).ip())].into_iter().collect();
                 // Who has been charged for it gets it back in the end.
                 identity.user = reservation.user;

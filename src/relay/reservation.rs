@@ -31,6 +31,7 @@ pub(super) struct Reservation {
     authority: Option<Arc<str>>,
     /// Who has been charged for it.
     pub(super) user: Arc<str>,
+    until: Instant,
     /// Whose timer ends it.
     shard: ShardId,
 }
@@ -78,6 +79,7 @@ impl Engine {
             username: Arc::clone(&identity.username),
             authority: identity.access.as_ref().map(|access| Arc::clone(&access.authority)),
             user: Arc::clone(&identity.user),
+            until: now + HOLD,
             shard: self.shard,
         };
         self.world.pool.reservations().insert(token, reservation);
@@ -88,10 +90,12 @@ impl Engine {
 
     /// Takes a port out of its hold for the user it is held for; it is this
     /// shard's from now on.
-    pub(super) fn redeem(&mut self, token: Token, identity: &Identity) -> Option<Reservation> {
+    pub(super) fn redeem(&mut self, now: Instant, token: Token, identity: &Identity) -> Option<Reservation> {
         let pool = &self.world.pool;
-        let is_his = |held: &Reservation| identity.is(&held.username, held.authority.as_ref());
-        let reservation = pool.reservations().remove_if(token, is_his)?;
+        // The timer may be another shard's, which has yet to look at its clock.
+        let his =
+            |held: &Reservation| now < held.until && identity.is(&held.username, held.authority.as_ref());
+        let reservation = pool.reservations().remove_if(token, his)?;
         pool.pass_on(reservation.claim, self.shard);
         Some(reservation)
     }
