@@ -91,18 +91,22 @@ impl Engine {
     /// Takes a port out of its hold for the user it is held for; it is this
     /// shard's from now on.
     pub(super) fn redeem(&mut self, now: Instant, token: Token, identity: &Identity) -> Option<Reservation> {
-        let pool = &self.world.pool;
         // The timer may be another shard's, which has yet to look at its clock.
-        let his =
-            |held: &Reservation| now < held.until && identity.is(&held.username, held.authority.as_ref());
-        let reservation = pool.reservations().remove_if(token, his)?;
+        self.let_go(token, |held| held.until <= now);
+        let pool = &self.world.pool;
+        let is_his = |held: &Reservation| identity.is(&held.username, held.authority.as_ref());
+        let reservation = pool.reservations().remove_if(token, is_his)?;
         pool.pass_on(reservation.claim, self.shard);
         Some(reservation)
     }
 
     /// The time of a hold is over.
     pub(super) fn end_reservation(&mut self, token: Token) {
-        if let Some(reservation) = self.world.pool.reservations().remove_if(token, |_| true) {
+        self.let_go(token, |_| true);
+    }
+
+    fn let_go(&mut self, token: Token, condition: impl FnOnce(&Reservation) -> bool) {
+        if let Some(reservation) = self.world.pool.reservations().remove_if(token, condition) {
             self.world.pool.release(reservation.claim);
             self.world.quota.release(&reservation.user);
         }

@@ -95,3 +95,9 @@ fn an_allocate_that_waits_elsewhere_for_nobody_is_in_nobodys_way() {
         ],
     );
 }
+
+/// Bob shows his token again after eleven minutes in which nobody looked at a clock.
+#[test]
+fn a_token_that_nobody_has_seen_expire_is_refused_and_let_go() {
+    play(96, &[[40, 2, 117, 0, 0, 36], [0; 6], [106, 0, 59, 187, 0, 0], [40, 2, 230, 0, 44, 0]]);
+}

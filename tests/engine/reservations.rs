@@ -1,5 +1,7 @@
 //! Ports in pairs: EVEN-PORT, and RESERVATION-TOKEN for the one held back.
 
+use std::time::Duration;
+
 use floe::relay::Outcome;
 use floe::wire::AttributeType;
 
@@ -88,6 +90,21 @@ fn a_token_is_good_once_for_half_a_minute() {
     world.pass_secs(31);
     let mut fourth = Client::new("alice", "192.0.2.1:4003");
     assert_eq!(fourth.request(&mut world, &redeem(token)).code(), 508);
+}
+
+// B-028
+#[test]
+fn a_token_has_its_time_whatever_the_timers_do() {
+    for shard in [0, 1] {
+        let mut world = World::with(Setup { shards: 2, ..Setup::default() });
+        let (_, token) = reserve(&mut world, &mut Client::alice());
+        world.stall(Duration::from_secs(30));
+        let mut second = Client::new("alice", "192.0.2.1:4001").on_shard(shard);
+        assert_eq!(second.request(&mut world, &redeem(token)).code(), 508);
+        assert_eq!((world.ports_used(), world.quota.of("alice")), (1, 1), "nor is the port held any more");
+        world.close_all();
+        world.assert_empty_for_good();
+    }
 }
 
 // B-027
