@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
-use hashbrown::HashMap;
 
 use super::address::{Family, FiveTuple};
 use super::allocation::{Allocation, Relay};
 use super::authenticate::Identity;
 use super::bandwidth::Bucket;
+use super::channels::Channels;
 use super::engine::{Engine, Settings, Timer};
 use super::ports::Claim;
 use super::reply::{self, Asked};
@@ -279,11 +279,10 @@ impl Engine {
             allocate_id: asked.id,
             reservation_token,
             address_error,
-            permissions: HashMap::with_hasher(self.hash.clone()),
-            channels: HashMap::with_hasher(self.hash.clone()),
-            channel_of: HashMap::with_hasher(self.hash.clone()),
+            permissions: Vec::new(),
+            channels: Channels::default(),
             traffic: Traffic::default(),
-            bandwidth: (rate > 0).then(|| Bucket::new(rate, now.instant)),
+            bandwidth: Bucket::limiting(rate, now.instant),
             tcp: tcp.then(|| Box::new(TcpRelay::new(self.hash.clone()))),
             access: identity.access.clone(),
             timer: self.timers.insert(expires, Timer::Allocation(id)),

@@ -6,12 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-
 use super::access::Access;
 use super::address::{Family, PeerAddr, RelayAddr};
 use super::bandwidth::Bucket;
+use super::channels::{Channel, Channels};
 use super::counters::Counters;
 use super::mobility::Mobility;
 use super::ports::Claim;
@@ -41,13 +39,7 @@ pub(super) struct Relay {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Permission {
-    pub(super) expires: Instant,
-    pub(super) reach: Reach,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Channel {
-    pub(super) peer: PeerAddr,
+    pub(super) peer: IpAddr,
     pub(super) expires: Instant,
     pub(super) reach: Reach,
 }
@@ -71,12 +63,12 @@ pub(super) struct Allocation {
     pub(super) reservation_token: Option<[u8; 8]>,
     /// Likewise: the family that could not be had, and why.
     pub(super) address_error: Option<(Family, ErrorCode)>,
-    pub(super) permissions: HashMap<IpAddr, Permission, FixedState>,
-    pub(super) channels: HashMap<ChannelNumber, Channel, FixedState>,
-    pub(super) channel_of: HashMap<PeerAddr, ChannelNumber, FixedState>,
+    /// By peer, each once.
+    pub(super) permissions: Vec<Permission>,
+    pub(super) channels: Channels,
     pub(super) traffic: Traffic,
     /// `None` without a limit.
-    pub(super) bandwidth: Option<Bucket>,
+    pub(super) bandwidth: Option<Box<Bucket>>,
     /// There when it relays TCP (RFC 6062), not UDP.
     pub(super) tcp: Option<Box<TcpRelay>>,
     /// There when it was made by an access token; of the last one shown.
@@ -119,45 +111,37 @@ impl Allocation {
     }
 
     pub(super) fn permission(&self, peer: IpAddr, now: Instant) -> Option<Permission> {
-        self.permissions.get(&peer).copied().filter(|permission| now < permission.expires)
+        let permission = self.permissions.get(self.place(peer).ok()?)?;
+        Some(*permission).filter(|permission| now < permission.expires)
     }
 
     pub(super) fn channel(&self, number: ChannelNumber, now: Instant) -> Option<Channel> {
-        self.channels.get(&number).copied().filter(|channel| now < channel.expires)
+        self.channels.get(number).copied().filter(|channel| now < channel.expires)
     }
 
-    pub(super) fn channel_to(&self, peer: PeerAddr, now: Instant) -> Option<ChannelNumber> {
-        let number = *self.channel_of.get(&peer)?;
-        self.channel(number, now).map(|_| number)
+    pub(super) fn channel_to(&self, peer: PeerAddr, now: Instant) -> Option<Channel> {
+        self.channels.to(peer).copied().filter(|channel| now < channel.expires)
     }
 
     /// Gives a permission, or makes it last longer. Returns whether it is new.
     pub(super) fn permit(&mut self, peer: IpAddr, reach: Reach, until: Instant) -> bool {
-        let mut is_new = false;
-        let permission = self.permissions.entry(peer).or_insert_with(|| {
-            is_new = true;
-            Permission { expires: until, reach }
-        });
-        permission.expires = permission.expires.max(until);
-        permission.reach = reach;
-        is_new
+        match self.place(peer) {
+            Ok(at) => {
+                let permission = &mut self.permissions[at];
+                permission.expires = permission.expires.max(until);
+                permission.reach = reach;
+                false
+            }
+            Err(at) => {
+                self.permissions.insert(at, Permission { peer, expires: until, reach });
+                true
+            }
+        }
     }
 
-    /// Binds a channel, in place of an expired binding of either side. Returns by
-    /// how many the number of bindings has changed.
-    pub(super) fn bind(&mut self, number: ChannelNumber, channel: Channel) -> isize {
-        let before = self.channels.len();
-        if let Some(old) = self.channel_of.insert(channel.peer, number)
-            && old != number
-        {
-            self.channels.remove(&old);
-        }
-        if let Some(old) = self.channels.insert(number, channel)
-            && old.peer != channel.peer
-        {
-            self.channel_of.remove(&old.peer);
-        }
-        self.channels.len().cast_signed() - before.cast_signed()
+    /// Where this peer's permission is, or would be.
+    fn place(&self, peer: IpAddr) -> Result<usize, usize> {
+        self.permissions.binary_search_by_key(&peer, |permission| permission.peer)
     }
 
     /// Takes out what has expired.
@@ -184,7 +168,7 @@ impl Allocation {
         };
         self.retain_each(
             counters,
-            |peer, permission| anew(&mut permission.reach, permitted(peer)),
+            |permission| anew(&mut permission.reach, permitted(permission.peer)),
             |channel| anew(&mut channel.reach, bound(channel.peer)),
         );
     }
@@ -192,7 +176,7 @@ impl Allocation {
     fn retain(&mut self, counters: &Counters, keep: impl Fn(IpAddr, Instant) -> bool) {
         self.retain_each(
             counters,
-            |peer, permission| keep(peer, permission.expires),
+            |permission| keep(permission.peer, permission.expires),
             |channel| keep(channel.peer.ip(), channel.expires),
         );
     }
@@ -200,19 +184,12 @@ impl Allocation {
     fn retain_each(
         &mut self,
         counters: &Counters,
-        permitted: impl Fn(IpAddr, &mut Permission) -> bool,
+        permitted: impl Fn(&mut Permission) -> bool,
         bound: impl Fn(&mut Channel) -> bool,
     ) {
         let before = (self.permissions.len(), self.channels.len());
-        self.permissions.retain(|peer, permission| permitted(*peer, permission));
-        let (channels, channel_of) = (&mut self.channels, &mut self.channel_of);
-        channels.retain(|_, channel| {
-            let kept = bound(channel);
-            if !kept {
-                channel_of.remove(&channel.peer);
-            }
-            kept
-        });
+        self.permissions.retain_mut(permitted);
+        self.channels.retain(bound);
         counters.permissions.sub((before.0 - self.permissions.len()) as u64);
         counters.channels.sub((before.1 - self.channels.len()) as u64);
     }
@@ -221,8 +198,8 @@ impl Allocation {
     /// with many permissions of different ages is swept.
     pub(super) fn next_look(&self, now: Instant) -> Instant {
         let relays = self.relays.iter().flatten().map(|relay| relay.expires).min();
-        let permissions = self.permissions.values().map(|permission| permission.expires);
-        let channels = self.channels.values().map(|channel| channel.expires);
+        let permissions = self.permissions.iter().map(|permission| permission.expires);
+        let channels = self.channels.iter().map(|channel| channel.expires);
         let sweep = permissions.chain(channels).min().map(|at| at.max(now + SWEEP_SLACK));
         [relays, sweep].into_iter().flatten().min().unwrap_or(now)
     }

@@ -37,6 +37,11 @@ impl Bucket {
         bucket
     }
 
+    /// Of one allocation, for few of which there is one; 0 is no limit.
+    pub(super) fn limiting(bits_per_second: u64, now: Instant) -> Option<Box<Self>> {
+        (bits_per_second > 0).then(|| Box::new(Self::new(bits_per_second, now)))
+    }
+
     /// Takes so many bytes, or none when they are not all there.
     pub fn take(&mut self, now: Instant, bytes: u64) -> bool {
         let elapsed = now.since(self.filled).min(LONGEST);
@@ -91,14 +96,14 @@ impl Credit {
 /// Whether a relayed packet of so many bytes may go on: takes them off the
 /// allocation's budget and the server's; without a limit, `None`, there is none.
 pub(super) fn allows(
-    of_allocation: &mut Option<Bucket>,
+    of_allocation: Option<&mut Bucket>,
     of_server: Option<&dyn Bandwidth>,
     credit: &mut Credit,
     now: Instant,
     bytes: usize,
 ) -> bool {
     let bytes = bytes as u64;
-    of_allocation.as_mut().is_none_or(|bucket| bucket.take(now, bytes))
+    of_allocation.is_none_or(|bucket| bucket.take(now, bytes))
         && of_server.is_none_or(|bandwidth| credit.take(bandwidth, now, bytes))
 }
 

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::address::{Family, FiveTuple, PeerAddr, RelayAddr, Transport};
-use super::bandwidth;
+use super::bandwidth::{self, Bucket};
 use super::engine::{Engine, must_be_refused};
 use super::route::{AllocationId, ClientPath, DropReason, Output, RelayId, Route};
 use super::time::{Instant, Now};
@@ -164,10 +164,10 @@ impl Engine {
             return self.drop_packet(DropReason::WrongFamily);
         };
         let total = self.world.bandwidth.as_deref();
-        let mut allows = |bucket| bandwidth::allows(bucket, total, &mut self.credit, now, payload.len());
+        let mut allows = |bucket: Option<&mut Bucket>| bandwidth::allows(bucket, total, &mut self.credit, now, payload.len());
         if reach != Reach::Open {
             if let Some((shard, to)) = self.world.pool.holder(peer) {
-                if !allows(&mut allocation.bandwidth) {
+                if !allows(allocation.bandwidth.as_deref_mut()) {
                     return self.drop_packet(DropReason::Bandwidth);
                 }
                 allocation.traffic.up(payload.len());
@@ -184,7 +184,7 @@ impl Engine {
                 return self.drop_packet(if ours { DropReason::NoSuchRelay } else { DropReason::DeniedPeer });
             }
         }
-        if !allows(&mut allocation.bandwidth) {
+        if !allows(allocation.bandwidth.as_deref_mut()) {
             return self.drop_packet(DropReason::Bandwidth);
         }
         allocation.traffic.up(payload.len());
@@ -243,7 +243,8 @@ impl Engine {
         }
         // A hairpin was counted towards the server's where it began.
         let total = self.world.bandwidth.as_deref().filter(|_| way == Way::Kernel);
-        if !bandwidth::allows(&mut allocation.bandwidth, total, &mut self.credit, now, payload.len()) {
+        let bucket = allocation.bandwidth.as_deref_mut();
+        if !bandwidth::allows(bucket, total, &mut self.credit, now, payload.len()) {
             return self.drop_packet(DropReason::Bandwidth);
         }
         let Some(path) = allocation.reach() else {
@@ -262,8 +263,8 @@ impl Engine {
         let padding = if pads { padding(payload.len()) } else { 0 };
         let start = out.bytes.len();
         let header = match channel {
-            Some(number) => {
-                let Some(header) = channel_data::header(number, payload.len()) else {
+            Some(channel) => {
+                let Some(header) = channel_data::header(channel.number, payload.len()) else {
                     return self.drop_packet(DropReason::TooLarge);
                 };
                 out.bytes.extend_from_slice(&header);

@@ -16,6 +16,7 @@ mod alternate;
 mod authenticate;
 pub mod bandwidth;
 mod binding;
+mod channels;
 pub mod counters;
 mod elsewhere;
 mod engine;

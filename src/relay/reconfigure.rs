@@ -42,7 +42,7 @@ impl Engine {
         if rate != self.settings.bits_per_second_per_allocation {
             for id in self.table.ids() {
                 if let Some(allocation) = self.table.live_mut(id) {
-                    allocation.bandwidth = (rate > 0).then(|| Bucket::new(rate, now));
+                    allocation.bandwidth = Bucket::limiting(rate, now);
                 }
             }
         }

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use super::address::{Family, PeerAddr};
 use super::allocate::{DEFAULT_LIFETIME, bad_request, optional};
-use super::allocation::{
-    Allocation, CHANNEL_LIFETIME, Channel, MAX_PER_ALLOCATION, PERMISSION_LIFETIME, Relay,
-};
+use super::allocation::{Allocation, CHANNEL_LIFETIME, MAX_PER_ALLOCATION, PERMISSION_LIFETIME, Relay};
 use super::authenticate::Identity;
+use super::channels::Channel;
 use super::engine::{Engine, World};
 use super::mobility::Arrival;
 use super::reconfigure::channel_reach;
@@ -119,10 +118,8 @@ impl Engine {
                 PeerAddr::from_wire(peer).ok_or(ErrorCode::FORBIDDEN)
             })
         };
-        // What has expired and is yet to be swept takes no room from what is new.
-        if allocation.permissions.len() + wanted().count() > MAX_PER_ALLOCATION {
-            allocation.sweep(now.instant, counters);
-        }
+        // What has expired takes no room from what is new.
+        allocation.sweep(now.instant, counters);
         let mut granted = 0;
         let mut added = 0;
         for peer in wanted() {
@@ -132,7 +129,7 @@ impl Engine {
                 return Err(ErrorCode::FORBIDDEN);
             }
             granted += 1;
-            added += usize::from(!allocation.permissions.contains_key(&peer.ip()));
+            added += usize::from(allocation.permission(peer.ip(), now.instant).is_none());
         }
         if granted == 0 {
             return Err(ErrorCode::BAD_REQUEST);
@@ -175,18 +172,16 @@ impl Engine {
             return Err(ErrorCode::BAD_REQUEST);
         }
         let number = ChannelNumber(number);
-        if allocation.channels.len().max(allocation.permissions.len()) >= MAX_PER_ALLOCATION {
-            allocation.sweep(now.instant, counters);
-        }
+        allocation.sweep(now.instant, counters);
         let bound = allocation.channel(number, now.instant);
         let other_peer = bound.is_some_and(|channel| channel.peer != peer);
-        let other_number = allocation.channel_to(peer, now.instant).is_some_and(|n| n != number);
+        let other_number = allocation.channel_to(peer, now.instant).is_some_and(|channel| channel.number != number);
         if other_peer || other_number {
             return Err(ErrorCode::BAD_REQUEST);
         }
         check_family(allocation, peer, now.instant)?;
         let reach = channel_reach(&**peers, pool, peer).ok_or(ErrorCode::FORBIDDEN)?;
-        let new_permission = !allocation.permissions.contains_key(&peer.ip());
+        let new_permission = allocation.permission(peer.ip(), now.instant).is_none();
         let full = |held: usize, is_new: bool| is_new && held >= MAX_PER_ALLOCATION;
         if full(allocation.channels.len(), bound.is_none())
             || full(allocation.permissions.len(), new_permission)
@@ -194,12 +189,9 @@ impl Engine {
             return Err(ErrorCode::INSUFFICIENT_CAPACITY);
         }
         let lasts = if compat { CHANNEL_LIFETIME } else { PERMISSION_LIFETIME };
-        let channel = Channel { peer, expires: now.instant + CHANNEL_LIFETIME, reach };
-        match allocation.bind(number, channel) {
-            1.. => counters.channels.add(1),
-            0 => {}
-            fewer => counters.channels.sub(fewer.unsigned_abs() as u64),
-        }
+        let expires = now.instant + CHANNEL_LIFETIME;
+        allocation.channels.bind(Channel { number, peer, expires, reach });
+        counters.channels.add(bound.is_none().into());
         if allocation.permit(peer.ip(), reach, now.instant + lasts) {
             counters.permissions.add(1);
             out.effects.push(Effect::Permitted { allocation: id, peer: peer.ip() });

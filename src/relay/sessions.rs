@@ -49,20 +49,10 @@ impl Engine {
     /// One live allocation.
     pub fn session(&mut self, now: Instant, id: AllocationId) -> Option<AllocationDetail> {
         let allocation = self.table.live_mut(id)?;
-        let mut permissions: Vec<_> = allocation
-            .permissions
-            .iter()
-            .filter(|(_, permission)| now < permission.expires)
-            .map(|(peer, permission)| (*peer, permission.expires))
-            .collect();
-        permissions.sort_unstable();
-        let mut channels: Vec<_> = allocation
-            .channels
-            .iter()
-            .filter(|(_, channel)| now < channel.expires)
-            .map(|(number, channel)| (*number, channel.peer, channel.expires))
-            .collect();
-        channels.sort_unstable_by_key(|(number, ..)| number.0);
+        let permissions = allocation.permissions.iter().filter(|permission| now < permission.expires);
+        let permissions = permissions.map(|permission| (permission.peer, permission.expires)).collect();
+        let channels = allocation.channels.iter().filter(|channel| now < channel.expires);
+        let channels = channels.map(|channel| (channel.number, channel.peer, channel.expires)).collect();
         let connections = allocation.tcp.iter().flat_map(|tcp| &tcp.connections);
         let mut connections: Vec<_> = connections.map(|(id, connection)| (*id, connection.peer)).collect();
         connections.sort_unstable();
