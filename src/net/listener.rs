@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::bind::Takes;
 use super::dtls;
+use super::shard::UdpListener;
 use super::thread::{Common, watch};
 use super::udp::{BATCH, Socket};
 use crate::relay::{ClientAddr, ClientPath, DropReason, FiveTuple, Link, ServerAddr, Transport};
@@ -20,13 +21,11 @@ const WHEN_JOINED: usize = BATCH / 8;
 
 /// Serves the listener that is number `link` of its shard.
 pub(super) async fn serve(common: Rc<Common>, link: u32) -> io::Result<()> {
-    let socket = match common.shard.borrow().listeners.get(link as usize) {
-        Some(listener) => watch(Rc::clone(&listener.socket))?,
+    let (socket, server, takes) = match common.shard.borrow().listeners.get(link as usize) {
+        Some(UdpListener { socket, local, takes }) => {
+            (watch(Rc::clone(socket))?, ServerAddr::new(*local), *takes)
+        }
         None => return Ok(()),
-    };
-    let (server, takes) = {
-        let listener = &common.shard.borrow().listeners[link as usize];
-        (ServerAddr::new(listener.local), listener.takes)
     };
     let mut slots = BATCH;
     loop {
@@ -79,7 +78,7 @@ fn read_batch(
             shard.counters.dropped(DropReason::TooLarge);
             continue;
         }
-        let asked = meta.to.map_or(server.ip(), |ip| ip);
+        let asked = meta.to.unwrap_or(server.ip());
         let five_tuple = FiveTuple {
             client: ClientAddr::new(meta.from),
             server: ServerAddr::new((asked, server.port()).into()),

@@ -43,10 +43,10 @@ impl Features {
     /// What a nonce says; none of them when it is not one of RFC 8489's. Not
     /// verified: that is [`Nonces::check`].
     pub(super) fn of(nonce: &[u8]) -> Self {
-        let bits = nonce
-            .strip_prefix(COOKIE)
-            .and_then(|rest| BASE64.decode(rest.get(..4)?).ok())
-            .map_or(0, |bytes| bytes[0]);
+        let mut bytes = [0; FEATURES_LENGTH];
+        let text = nonce.strip_prefix(COOKIE).and_then(|rest| rest.get(..4));
+        let is_read = text.is_some_and(|text| BASE64.decode_slice(text, &mut bytes).is_ok());
+        let bits = if is_read { bytes[0] } else { 0 };
         Self { password_algorithms: bits & 0x80 != 0, username_anonymity: bits & 0x40 != 0 }
     }
 }

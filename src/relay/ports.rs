@@ -200,7 +200,7 @@ impl RelayPool {
             .map(|(i, _)| i)
             .take(64)
             .collect();
-        let per_address = usize::from(self.last - self.first).div_ceil(step) + 1;
+        let per_address = usize::from(self.last.saturating_sub(self.first)).div_ceil(step) + 1;
         let places = addresses.len() * per_address;
         if places == 0 {
             return None;

@@ -236,7 +236,8 @@ impl Dtls {
             }
         };
         let sealed = open.session.seal(&mut self.pipe, message);
-        sealed.then(|| (open.listener, self.pipe.leaving.len() - 1))
+        let place = self.pipe.leaving.len().checked_sub(1).filter(|_| sealed)?;
+        Some((open.listener, place))
     }
 
     /// Whose a session is, and the number of the listener its datagrams leave by.
