@@ -1,7 +1,8 @@
 //! What those who may allocate may do: which peers ([`PeerFilter`]), how many
-//! allocations ([`Ledger`]), how much data ([`SharedBandwidth`]), and how often a source is answered before it has
-//! authenticated ([`SourceThrottle`]). They implement `PeerPolicy`, `Quota`,
-//! `Bandwidth` and `Throttle` of [`relay::world`](crate::relay::world).
+//! allocations ([`Ledger`]), how much data ([`SharedBandwidth`]), and how often a
+//! source is answered before it has authenticated ([`SourceThrottle`]). They
+//! implement `PeerPolicy`, `Quota`, `Bandwidth` and `Throttle` of
+//! [`relay::world`](crate::relay::world).
 //!
 //! It knows neither who somebody is (`auth`) nor any message (`relay`), opens no
 //! socket and reads no clock. Built by `server` from plain values, the peer filter

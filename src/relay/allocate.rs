@@ -107,7 +107,7 @@ impl Engine {
             return Err(ErrorCode::FORBIDDEN);
         }
         if self.draining {
-            return Ok(self.elsewhere(asked, &identity.signer, out));
+            return Ok(self.try_alternate(asked, &identity.signer, out));
         }
         let one_is_enough = wishes.families.len() > 1;
         let held = wishes.token.and_then(|token| self.world.pool.reservations().family(token));
@@ -142,7 +142,7 @@ impl Engine {
         match self.charge(&identity, wish) {
             Ok(()) => {}
             Err(QuotaExceeded::User) => return Err(ErrorCode::ALLOCATION_QUOTA_REACHED),
-            Err(QuotaExceeded::Server) => return Ok(self.elsewhere(asked, &identity.signer, out)),
+            Err(QuotaExceeded::Server) => return Ok(self.try_alternate(asked, &identity.signer, out)),
         }
 
         let lifetime = wishes.lifetime.clamp(DEFAULT_LIFETIME, self.settings.max_lifetime);
@@ -176,25 +176,18 @@ impl Engine {
         let Some(opening) = self.table.opening_mut(id) else { return Route::Nothing };
         let Some(claim) = opening.waiting_for.take() else { return Route::Nothing };
         let Some(family) = opening.families.first().copied() else { return Route::Nothing };
-        match outcome {
-            Outcome::Bound => {
-                opening.opened[family.index()] = Some(claim);
-                opening.families.remove(0);
-            }
-            Outcome::PortTaken if opening.tries < MAX_TRIES && !matches!(opening.wish, PortWish::Held(_)) => {
-                opening.tries += 1;
-                let odd = opening.odd.take();
-                self.world.pool.release(claim);
-                odd.into_iter().for_each(|odd| self.world.pool.release(odd));
-            }
-            _ => {
-                let odd = opening.odd.take();
-                self.world.pool.release(claim);
-                odd.into_iter().for_each(|odd| self.world.pool.release(odd));
-                if let Some(code) = opening.give_up(family, ErrorCode::INSUFFICIENT_CAPACITY) {
-                    return self.fail(id, code, out);
-                }
-            }
+        if outcome == Outcome::Bound {
+            opening.opened[family.index()] = Some(claim);
+            opening.families.remove(0);
+            return self.open_next(now, id, out);
+        }
+        self.world.pool.release(claim);
+        opening.odd.take().into_iter().for_each(|odd| self.world.pool.release(odd));
+        let is_held = matches!(opening.wish, PortWish::Held(_));
+        if outcome == Outcome::PortTaken && opening.tries < MAX_TRIES && !is_held {
+            opening.tries += 1;
+        } else if let Some(code) = opening.give_up(family, ErrorCode::INSUFFICIENT_CAPACITY) {
+            return self.fail(id, code, out);
         }
         self.open_next(now, id, out)
     }
@@ -335,11 +328,10 @@ impl Engine {
             out.effects.push(Effect::CloseRelay { relay: RelayId { allocation: id, family } });
             self.world.pool.release(claim);
         }
-        let pair = opening.odd.is_some() || opening.wish == PortWish::Pair;
         opening.odd.into_iter().for_each(|odd| self.world.pool.release(odd));
         let user = &opening.identity.user;
         self.world.quota.release(user);
-        if pair {
+        if opening.wish == PortWish::Pair {
             self.world.quota.release(user);
         }
         if opening.abandoned {
@@ -348,7 +340,7 @@ impl Engine {
         let Opening { asked, identity, .. } = *opening;
         // A held port that can't be had is no sign of a full server.
         if code == ErrorCode::INSUFFICIENT_CAPACITY && !matches!(opening.wish, PortWish::Held(_)) {
-            return self.elsewhere(asked, &identity.signer, out);
+            return self.try_alternate(asked, &identity.signer, out);
         }
         reply::error(asked, code, &identity.signer, &self.world.counters, out, |_| {})
     }

@@ -23,7 +23,7 @@ pub struct AlternateServer {
 impl Engine {
     /// The answer of a server that has no room: 300 and another one to ask, or
     /// 508. Only who has logged in gets here, so it is signed.
-    pub(super) fn elsewhere(&mut self, asked: Asked, signer: &Signer, out: &mut Output) -> Route {
+    pub(super) fn try_alternate(&mut self, asked: Asked, signer: &Signer, out: &mut Output) -> Route {
         let five_tuple = asked.by.five_tuple;
         let family = five_tuple.client.family();
         // §10: only who is known to understand ALTERNATE-DOMAIN is sent one.

@@ -208,12 +208,8 @@ impl Authenticator {
         let third_party = self.users.third_party()?;
         match message.get(AttributeType::ACCESS_TOKEN) {
             Some(token) => {
-                let granted = third_party.grant(now.unix, kid, token);
-                Some(
-                    granted
-                        .map(|grant| Arc::new(Access::new(now.instant, kid, grant)))
-                        .map_err(LoginFault::Token),
-                )
+                let granted = third_party.grant(now.unix, kid, token).map_err(LoginFault::Token);
+                Some(granted.map(|grant| Arc::new(Access::new(now.instant, kid, grant))))
             }
             None => held.filter(|access| access.kid == *kid).map(Ok),
         }

@@ -8,7 +8,6 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::address::{FiveTuple, Transport};
-use super::authenticate::Refusal;
 use super::engine::{Engine, Timer, World};
 use super::reply::{self, Asked};
 use super::route::{ClientPath, DropReason, Effect, Link, Output, Route, ShardId};
@@ -194,13 +193,5 @@ impl Engine {
                 reply::error(asked, code, &identity.signer, counters, out, |_| {})
             }
         }
-    }
-
-    /// Answers a request that is not let in and would have been passed on.
-    pub(super) fn refuse(&self, now: Now, asked: Asked, refusal: &Refusal, out: &mut Output) -> Route {
-        let World { counters, throttle, .. } = &self.world;
-        counters.request(asked.method);
-        self.note_login(asked, refusal, out);
-        reply::refusal(now, asked, refusal, &self.authenticator, &**throttle, counters, out)
     }
 }

@@ -177,36 +177,18 @@ impl Engine {
     fn message(&mut self, now: Now, from: ClientPath, message: &Message<'_>, out: &mut Output) -> Route {
         match (message.class(), message.method()) {
             (Class::Request, Method::BINDING) => self.binding(now, Asked::new(from, message), message, out),
-            (
-                Class::Request,
-                Method::ALLOCATE | Method::REFRESH | Method::CREATE_PERMISSION | Method::CHANNEL_BIND,
-            ) if message.length() <= MAX_REQUEST => {
-                let asked = Asked::new(from, message);
-                self.bury(now.instant, from.five_tuple, out);
-                if let Some(shard) = self.elsewhere.owner(now.instant, from) {
-                    return self.to_owner(shard, from);
-                }
-                match self.ticket_elsewhere(asked, message) {
-                    Some(shard) => self.pass_on_ticket(now, asked, message, shard, out),
-                    None => self.request(now, asked, message, out),
-                }
-            }
-            (Class::Request, Method::CONNECT | Method::CONNECTION_BIND)
-                if self.settings.tcp_relay && message.length() <= MAX_REQUEST =>
-            {
-                let asked = Asked::new(from, message);
-                match self.owner_elsewhere(asked, message) {
-                    Some(shard) => self.pass_on(now, asked, message, shard, out),
-                    None => self.request(now, asked, message, out),
-                }
+            (Class::Request, Method::CONNECT | Method::CONNECTION_BIND) if !self.settings.tcp_relay => {
+                self.drop_packet(DropReason::Unsupported)
             }
             (
                 Class::Request,
-                Method::ALLOCATE | Method::REFRESH | Method::CREATE_PERMISSION | Method::CHANNEL_BIND,
-            ) => self.drop_packet(DropReason::TooLarge),
-            (Class::Request, Method::CONNECT | Method::CONNECTION_BIND) if self.settings.tcp_relay => {
-                self.drop_packet(DropReason::TooLarge)
-            }
+                Method::ALLOCATE
+                | Method::REFRESH
+                | Method::CREATE_PERMISSION
+                | Method::CHANNEL_BIND
+                | Method::CONNECT
+                | Method::CONNECTION_BIND,
+            ) => self.turn_request(now, Asked::new(from, message), message, out),
             (Class::Indication, Method::SEND) => self.send_indication(now.instant, from, message, out),
             // A keep-alive: RFC 8489 §6.3.2 wants no answer, whatever it carries.
             (Class::Indication, Method::BINDING) => {
@@ -218,11 +200,27 @@ impl Engine {
         }
     }
 
-    /// A TURN request: authentication first, then unknown attributes, then the
+    /// A TURN request, here or at the shard that it is for.
+    fn turn_request(&mut self, now: Now, asked: Asked, message: &Message<'_>, out: &mut Output) -> Route {
+        if message.length() > MAX_REQUEST {
+            return self.drop_packet(DropReason::TooLarge);
+        }
+        self.bury(now.instant, asked.by.five_tuple, out);
+        if let Some(shard) = self.elsewhere.owner(now.instant, asked.by) {
+            return self.to_owner(shard, asked.by);
+        }
+        if let Some(shard) = self.ticket_elsewhere(asked, message) {
+            return self.pass_on_ticket(now, asked, message, shard, out);
+        }
+        if let Some(shard) = self.connection_elsewhere(asked, message) {
+            return self.pass_on_connection(now, asked, message, shard, out);
+        }
+        self.request(now, asked, message, out)
+    }
+
+    /// A TURN request to this shard: authentication first, then unknown attributes, then the
     /// method's own rules (RFC 8489 §6.3, §9.2.4).
     fn request(&mut self, now: Now, asked: Asked, message: &Message<'_>, out: &mut Output) -> Route {
-        let counters = Arc::clone(&self.world.counters);
-        counters.request(asked.method);
         let checked = match asked.method {
             Method::CONNECTION_BIND => self.check_connection_bind(now, asked, message),
             _ => {
@@ -232,12 +230,10 @@ impl Engine {
         };
         let identity = match checked {
             Ok(identity) => identity,
-            Err(refusal) => {
-                self.note_login(asked, &refusal, out);
-                let throttle = &*self.world.throttle;
-                return reply::refusal(now, asked, &refusal, &self.authenticator, throttle, &counters, out);
-            }
+            Err(refusal) => return self.refuse(now, asked, &refusal, out),
         };
+        let counters = Arc::clone(&self.world.counters);
+        counters.request(asked.method);
         if self.settings.tcp_relay && tcp_requests::is_contradiction(asked, message) {
             return reply::error(asked, ErrorCode::BAD_REQUEST, &identity.signer, &counters, out, |_| {});
         }
@@ -269,13 +265,22 @@ impl Engine {
         self.table.find_live(client.five_tuple, now)?.1.access.clone()
     }
 
-    pub(super) fn note_login(&self, asked: Asked, refusal: &Refusal, out: &mut Output) {
-        let Refusal::Login { username, fault, answer } = refusal else { return };
-        self.world.counters.failed_logins.add(1);
-        if *answer {
-            let client = asked.by.five_tuple;
-            out.effects.push(Effect::LoginFailed { client, username: Arc::clone(username), fault: *fault });
+    /// Answers a request that is not let in.
+    pub(super) fn refuse(&self, now: Now, asked: Asked, refusal: &Refusal, out: &mut Output) -> Route {
+        let World { counters, throttle, .. } = &self.world;
+        counters.request(asked.method);
+        if let Refusal::Login { username, fault, answer } = refusal {
+            counters.failed_logins.add(1);
+            if *answer {
+                let client = asked.by.five_tuple;
+                out.effects.push(Effect::LoginFailed {
+                    client,
+                    username: Arc::clone(username),
+                    fault: *fault,
+                });
+            }
         }
+        reply::refusal(now, asked, refusal, &self.authenticator, &**throttle, counters, out)
     }
 
     /// A client's connection is gone: its allocation ends, unless it has a ticket to
@@ -312,8 +317,8 @@ impl Engine {
         }
     }
 
-    /// From now on a new Allocate gets 300, or 508 without another server, and Refresh at most 600 s
-    /// (DESIGN.md §5.13).
+    /// From now on a new Allocate gets 300, or 508 without another server, and
+    /// Refresh at most 600 s (DESIGN.md §5.13).
     pub fn drain(&mut self) {
         self.draining = true;
     }
@@ -433,11 +438,11 @@ pub(super) fn unknown_attributes(
 ) -> ArrayVec<u8, { 2 * MAX_UNKNOWN }> {
     let mut list = ArrayVec::<AttributeType, MAX_UNKNOWN>::new();
     for attribute in message.attributes() {
-        if must_be_refused(attribute.kind)
-            && !also.contains(&attribute.kind)
-            && !list.is_full()
-            && !list.contains(&attribute.kind)
-        {
+        if list.is_full() {
+            break;
+        }
+        let known = also.contains(&attribute.kind) || list.contains(&attribute.kind);
+        if must_be_refused(attribute.kind) && !known {
             list.push(attribute.kind);
         }
     }

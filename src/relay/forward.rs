@@ -6,12 +6,11 @@ use std::ops::Range;
 use super::address::{Family, FiveTuple, PeerAddr, RelayAddr, Transport};
 use super::bandwidth::{self, Bucket};
 use super::engine::{Engine, must_be_refused};
+use super::reply;
 use super::route::{AllocationId, ClientPath, DropReason, Output, RelayId, Route};
 use super::time::{Instant, Now};
 use super::world::Reach;
-use crate::wire::{
-    AttributeType, Class, Message, MessageWriter, Method, TransactionId, address, channel_data, padding,
-};
+use crate::wire::{AttributeType, HEADER_LENGTH, Message, Method, channel_data, padding};
 
 /// Largest UDP payload: 65,535 less the IP and UDP headers.
 const MAX_UDP_PAYLOAD_V4: usize = 65_507;
@@ -40,7 +39,7 @@ const fn obeys_dont_fragment(client: FiveTuple, relay: Family) -> bool {
 const MAX_RECORD: usize = 1 << 14;
 
 /// Largest STUN message: header and what its length field can say.
-const MAX_MESSAGE: usize = 20 + 65_532;
+const MAX_MESSAGE: usize = HEADER_LENGTH + 65_532;
 
 /// How a peer's packet came to its relay.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -164,7 +163,9 @@ impl Engine {
             return self.drop_packet(DropReason::WrongFamily);
         };
         let total = self.world.bandwidth.as_deref();
-        let mut allows = |bucket: Option<&mut Bucket>| bandwidth::allows(bucket, total, &mut self.credit, now, payload.len());
+        let mut allows = |bucket: Option<&mut Bucket>| {
+            bandwidth::allows(bucket, total, &mut self.credit, now, payload.len())
+        };
         if reach != Reach::Open {
             if let Some((shard, to)) = self.world.pool.holder(peer) {
                 if !allows(allocation.bandwidth.as_deref_mut()) {
@@ -271,14 +272,7 @@ impl Engine {
                 start..out.bytes.len()
             }
             None => {
-                let address_length = if peer.socket().is_ipv4() { 8 } else { 20 };
-                if 20 + 4 + address_length + 4 + payload.len() + padding > MAX_MESSAGE {
-                    return self.drop_packet(DropReason::TooLarge);
-                }
-                let mut id = TransactionId::default();
-                self.world.random.fill(&mut id.0);
-                let mut message = MessageWriter::new(&mut out.bytes, Class::Indication, Method::DATA, id);
-                message.put(AttributeType::XOR_PEER_ADDRESS, &address::encode_xor(peer.socket(), id));
+                let message = reply::indication(Method::DATA, peer, &mut *self.world.random, out);
                 message.finish_before_value(AttributeType::DATA, payload.len())
             }
         };

@@ -2,9 +2,10 @@
 
 use super::address::{Family, PeerAddr};
 use super::engine::Engine;
+use super::reply;
 use super::route::{DropReason, Output, RelayId, Route};
 use super::time::Now;
-use crate::wire::{AttributeType, Class, MessageWriter, Method, TransactionId};
+use crate::wire::{AttributeType, Method};
 
 /// What an ICMP error says; of ICMPv4 or ICMPv6 as the relay's family is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,12 +82,8 @@ impl Engine {
         let Some(path) = allocation.reach() else {
             return self.drop_packet(DropReason::ClientAway);
         };
-        let mut id = TransactionId::default();
-        self.world.random.fill(&mut id.0);
-        let mut message = MessageWriter::new(&mut out.bytes, Class::Indication, Method::DATA, id);
-        message
-            .put_xor_address(AttributeType::XOR_PEER_ADDRESS, peer.socket())
-            .put(AttributeType::ICMP, &icmp.value(relay.family));
+        let mut message = reply::indication(Method::DATA, peer, &mut *self.world.random, out);
+        message.put(AttributeType::ICMP, &icmp.value(relay.family));
         self.world.counters.icmp.add(1);
         // To a stream as a relayed packet: a client too slow for it loses it.
         Route::ToClient { to: path, header: message.finish(), payload: 0..0, padding: 0 }

@@ -1,11 +1,12 @@
 //! Responses: their common frame, so that each is signed, fingerprinted, counted
-//! and kept small by the same rules.
+//! and kept small by the same rules. And what indications have in common.
 
+use super::address::PeerAddr;
 use super::authenticate::{Authenticator, Refusal, Signer};
 use super::counters::Counters;
 use super::route::{ClientPath, DropReason, Output, Route};
 use super::time::Now;
-use super::world::Throttle;
+use super::world::{Random, Throttle};
 use crate::wire::{AttributeType, Class, ErrorCode, Message, MessageWriter, Method, TransactionId};
 
 /// SOFTWARE without a version (H-065).
@@ -64,6 +65,20 @@ pub(super) fn error(
     fill(&mut message);
     signer.sign(&mut message);
     finish(asked, message)
+}
+
+/// Begins an indication about a peer.
+pub(super) fn indication<'o>(
+    method: Method,
+    peer: PeerAddr,
+    random: &mut dyn Random,
+    out: &'o mut Output,
+) -> MessageWriter<'o> {
+    let mut id = TransactionId::default();
+    random.fill(&mut id.0);
+    let mut message = MessageWriter::new(&mut out.bytes, Class::Indication, method, id);
+    message.put_xor_address(AttributeType::XOR_PEER_ADDRESS, peer.socket());
+    message
 }
 
 /// The answer to a request that was not let in.

@@ -47,11 +47,12 @@ impl Engine {
         let wanted = optional(message, AttributeType::LIFETIME, u32_value)?.unwrap_or(DEFAULT_LIFETIME);
         let requested = optional(message, AttributeType::REQUESTED_ADDRESS_FAMILY, first_of_four)?;
         // §8.2: a family the allocation does not have is a mismatch.
-        let families = match requested.map(Family::from_number) {
-            None => Family::BOTH.to_vec(),
-            Some(Some(family)) if allocation.relay(family, now.instant).is_some() => vec![family],
+        let requested = match requested.map(Family::from_number) {
+            None => None,
+            Some(Some(family)) if allocation.relay(family, now.instant).is_some() => Some(family),
             Some(_) => return Err(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH),
         };
+        let is_meant = |relay: &Relay| requested.is_none_or(|family| family == relay.address.family());
         // One that has had its time stays dead, though its timer has yet to fire.
         let is_live = |relay: &Relay| now.instant < relay.expires;
         let lifetime = match wanted {
@@ -60,19 +61,16 @@ impl Engine {
         };
         if lifetime == 0 {
             let mut live = allocation.relays.iter().flatten().filter(|relay| is_live(relay));
-            let all = live.all(|relay| families.contains(&relay.address.family()));
-            if all {
-                self.close(now.instant, id, CloseReason::Deleted, out);
-            } else {
-                families.iter().for_each(|family| self.close_relay(id, *family, out));
+            match requested.filter(|_| !live.all(is_meant)) {
+                Some(family) => self.close_relay(id, family, out),
+                None => self.close(now.instant, id, CloseReason::Deleted, out),
             }
         } else {
             let expires = now.instant + Duration::from_secs(lifetime.into());
-            for relay in allocation.relays.iter_mut().flatten().filter(|relay| is_live(relay)) {
-                if families.contains(&relay.address.family()) {
-                    relay.expires = expires;
-                }
-            }
+            let relays = allocation.relays.iter_mut().flatten();
+            relays
+                .filter(|relay| is_live(relay) && is_meant(relay))
+                .for_each(|relay| relay.expires = expires);
             self.look_by(id, expires);
             self.renew_access(id, identity);
         }
@@ -175,7 +173,8 @@ impl Engine {
         allocation.sweep(now.instant, counters);
         let bound = allocation.channel(number, now.instant);
         let other_peer = bound.is_some_and(|channel| channel.peer != peer);
-        let other_number = allocation.channel_to(peer, now.instant).is_some_and(|channel| channel.number != number);
+        let other_number =
+            allocation.channel_to(peer, now.instant).is_some_and(|channel| channel.number != number);
         if other_peer || other_number {
             return Err(ErrorCode::BAD_REQUEST);
         }

@@ -9,7 +9,7 @@ use super::route::{AllocationId, ClientPath, Effect, EffectId, Outcome, Output, 
 use super::tcp_relay::{Asker, Connection, ConnectionId, Origin, PATIENCE, State};
 use super::time::{Instant, Now};
 use super::world::Reach;
-use crate::wire::{AttributeType, Class, ErrorCode, MessageWriter, Method, TransactionId, address};
+use crate::wire::{AttributeType, ErrorCode, Method};
 
 impl Engine {
     /// A peer has connected to the relayed transport address of a TCP allocation
@@ -30,13 +30,9 @@ impl Engine {
         match self.take_in(now.instant, relay, peer, advertised.is_some()) {
             Some((id, path)) => {
                 self.world.counters.data_connections_opened[Origin::Peer.index()].add(1);
-                let mut transaction = TransactionId::default();
-                self.world.random.fill(&mut transaction.0);
-                let method = Method::CONNECTION_ATTEMPT;
-                let mut message = MessageWriter::new(&mut out.bytes, Class::Indication, method, transaction);
-                message
-                    .put(AttributeType::XOR_PEER_ADDRESS, &address::encode_xor(peer.socket(), transaction))
-                    .put_u32(AttributeType::CONNECTION_ID, id.0);
+                let random = &mut *self.world.random;
+                let mut message = reply::indication(Method::CONNECTION_ATTEMPT, peer, random, out);
+                message.put_u32(AttributeType::CONNECTION_ID, id.0);
                 (Some(id), Route::Reply { to: path, message: message.finish() })
             }
             None => {

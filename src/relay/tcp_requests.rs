@@ -124,7 +124,7 @@ impl Engine {
     }
 
     /// The other shard whose connection a ConnectionBind is about.
-    pub(super) fn owner_elsewhere(&self, asked: Asked, message: &Message<'_>) -> Option<ShardId> {
+    pub(super) fn connection_elsewhere(&self, asked: Asked, message: &Message<'_>) -> Option<ShardId> {
         let five_tuple = asked.by.five_tuple;
         let may_move = asked.method == Method::CONNECTION_BIND
             && five_tuple.transport.is_stream()
@@ -164,7 +164,7 @@ impl Engine {
     /// Sends a connection to the shard that can bind it, where its ConnectionBind
     /// is read again, and its nonce judged. Only for who can log in: nobody else
     /// may push connections around.
-    pub(super) fn pass_on(
+    pub(super) fn pass_on_connection(
         &mut self,
         now: Now,
         asked: Asked,
