@@ -253,8 +253,9 @@ impl Server {
             })?);
         }
         drop(started);
-        // One that fails before it is at work says so to whoever has `ended`.
-        all_started.iter().take(threads.len()).for_each(drop);
+        // An error, once nobody has a `started` any more. A shard that has failed says
+        // so to whoever has `ended`.
+        let _ = all_started.recv();
         let mut side = JoinSet::new();
         for door in self.doors {
             side.spawn(Arc::clone(&self.entrance).serve(door));

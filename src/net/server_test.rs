@@ -63,6 +63,9 @@ impl Throttle for Nobody {
     }
 }
 
+/// Nothing here takes so long unless it is broken.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 const NO_LIMITS: ConnectionLimits = ConnectionLimits { connections_per_address: 0, dtls_sessions: (0, 0) };
 
 fn plan(addresses: &[&str]) -> Plan {
@@ -108,6 +111,25 @@ fn plan(addresses: &[&str]) -> Plan {
         nat_discovery: Vec::new(),
         throttle: Arc::new(Nobody),
     }
+}
+
+/// One that has nothing to give.
+struct NoEntropy;
+
+impl crate::relay::world::Random for NoEntropy {
+    fn fill(&mut self, _: &mut [u8]) {
+        panic!("no entropy");
+    }
+}
+
+#[tokio::test]
+async fn a_shard_that_can_not_begin_is_told_of_and_holds_nobody_up() {
+    let mut server = Server::bind(plan(&["127.0.0.1:0"])).unwrap();
+    server.parts[1].world.random = Box::new(NoEntropy);
+    let (sender, started) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(server.start()));
+    let mut running = started.recv_timeout(PATIENCE).unwrap().unwrap();
+    assert_eq!(running.ended().await.unwrap_err().shard, ShardId(1));
 }
 
 fn start(plan: Plan) -> Running {

@@ -1,6 +1,7 @@
 //! The thread of one shard: its runtime, its tasks, and the commands it takes.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -36,8 +37,8 @@ use crate::relay::{
 /// A timer is never shorter, whatever the engine says.
 const SHORTEST_TIMER: Duration = Duration::from_millis(1);
 
-/// Told once by each shard.
-pub(super) type Started = std::sync::mpsc::Sender<()>;
+/// Dropped by each shard when it is at work, or has failed before.
+pub(super) type Started = std::sync::mpsc::Sender<Infallible>;
 
 /// What the rest of the process may ask of a shard.
 pub(super) enum Command {
@@ -123,8 +124,7 @@ pub(super) fn watch<T: AsFd + AsRawFd>(descriptor: Rc<T>) -> io::Result<AsyncFd<
     AsyncFd::with_interest(descriptor, Interest::READABLE)
 }
 
-/// Runs a shard until it is told to stop. `started` hears when it has all that it
-/// needs, and is dropped when there is no more to hear.
+/// Runs a shard until it is told to stop.
 pub(super) fn run(parts: Parts, started: Started) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, serve(parts, started))
@@ -192,8 +192,7 @@ async fn serve(parts: Parts, started: Started) -> io::Result<()> {
     tasks.spawn(relays::serve(Rc::clone(&common)));
     tasks.spawn(inbox::serve(Rc::clone(&common), rings, wake));
     tasks.spawn(keep_time(Rc::clone(&common), timer));
-    // Nobody waits any more: another thread could not be had.
-    let _ = started.send(());
+    drop(started);
     obey(&common, commands, failed).await
 }
 
