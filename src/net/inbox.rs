@@ -61,7 +61,7 @@ fn read_batch(
             Crossing::Returned(link, five_tuple) => {
                 shard.returned(now, writer, ClientPath::new(link, five_tuple), at, bytes)
             }
-            Crossing::ToClient(link, client) => shard.for_session(link, client, at, payload.len()),
+            Crossing::ToClient(link, client) => shard.for_session(writer, link, client, at, payload.len()),
             Crossing::Gone(link, five_tuple) => {
                 shard.gone(now, ClientPath { link, five_tuple, via: Some(writer) })
             }

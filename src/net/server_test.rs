@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::relay::world::{Account, QuotaExceeded, Reach, Standing, ThirdParty};
-use crate::relay::{Instant, PeerAddr, UnixTime};
+use crate::relay::{ClientAddr, FiveTuple, Instant, PeerAddr, UnixTime};
 
 /// Knows nobody, denies every peer, limits nothing.
 struct Nobody;
@@ -130,6 +130,26 @@ async fn a_shard_that_can_not_begin_is_told_of_and_holds_nobody_up() {
     std::thread::spawn(move || sender.send(server.start()));
     let mut running = started.recv_timeout(PATIENCE).unwrap().unwrap();
     assert_eq!(running.ended().await.unwrap_err().shard, ShardId(1));
+}
+
+/// The word that a session has ended may be lost in a full ring.
+#[tokio::test]
+async fn who_writes_to_a_session_that_is_gone_is_told_so() {
+    let mut server = Server::bind(plan(&["127.0.0.1:0"])).unwrap();
+    let mut other = server.parts.pop().unwrap();
+    let _running = server.start().unwrap();
+    let link = Link(1 << 30 | 7);
+    let client = FiveTuple {
+        client: ClientAddr::new("127.0.0.1:1".parse().unwrap()),
+        server: ServerAddr::new("127.0.0.1:2".parse().unwrap()),
+        transport: Transport::Dtls,
+    };
+    let first = other.neighbours[0].as_mut().unwrap();
+    assert!(first.ring.push(ring::Crossing::ToClient(link, client), [b"data", &[], &[]]));
+    first.wake.notify_one();
+    tokio::time::timeout(PATIENCE, other.wake.notified()).await.unwrap();
+    let told = other.rings[0].1.pop(&mut Vec::new()).unwrap();
+    assert_eq!(told.what, ring::Crossing::Gone(link, client));
 }
 
 fn start(plan: Plan) -> Running {

@@ -161,10 +161,11 @@ impl Shard {
         false
     }
 
-    /// A message of another shard's for a client whose DTLS session is here, the
+    /// A message of the shard `by` for a client whose DTLS session is here, the
     /// batch's packet number `packet`; otherwise like [`Shard::client`].
     pub(super) fn for_session(
         &mut self,
+        by: ShardId,
         link: Link,
         client: FiveTuple,
         packet: usize,
@@ -172,6 +173,8 @@ impl Shard {
     ) -> bool {
         if !self.has(link, client) {
             self.counters.dropped(DropReason::NoSession);
+            // It was told when the session ended, unless the ring was full.
+            push(&mut self.neighbours, by, Crossing::Gone(link, client), [&[]; 3], &self.counters);
             return false;
         }
         let to = ClientPath::new(link, client);
