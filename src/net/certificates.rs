@@ -203,20 +203,16 @@ impl Certificates {
         *self.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
     }
 
-    /// Reads every file again, changed or not. On return handshakes show what was
-    /// read; of a pair that can't be used they still show what was there.
+    /// Reads every pair's files again, changed or not, and says which. On return
+    /// handshakes show what was read; of a pair that can't be used they still show
+    /// what was there.
     ///
     /// # Errors
     /// Why the first such pair can't be used.
-    pub fn read_again(&self) -> Result<(), CertificateError> {
+    pub fn read_again(&self) -> Result<Vec<String>, CertificateError> {
         let set = self.set();
         let failures: Vec<_> = set.pairs.iter().filter_map(|pair| pair.read_again(set.dtls).err()).collect();
-        failures.into_iter().next().map_or(Ok(()), Err)
-    }
-
-    /// There are any.
-    pub fn is_empty(&self) -> bool {
-        self.set().pairs.is_empty()
+        failures.into_iter().next().map_or_else(|| Ok(set.files()), Err)
     }
 
     /// The one in force may be another a moment later.

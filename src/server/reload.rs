@@ -67,8 +67,15 @@ struct Prepared {
 
 impl Reloader {
     /// Reads the configuration again and puts in force what can change. An error
-    /// has changed nothing; both are in the log, and counted.
+    /// has changed nothing; both are in the log, and counted. Goes on to its end when
+    /// whoever asked for it does not wait.
     pub(super) async fn reload(self: &Arc<Self>) -> Result<Reloaded, String> {
+        let this = Arc::clone(self);
+        let reloading = tokio::spawn(async move { this.reload_all().await });
+        reloading.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    async fn reload_all(self: &Arc<Self>) -> Result<Reloaded, String> {
         let outcome = self.read_and_apply().await;
         self.reloads.count(Reading::Configuration, outcome.is_ok(), self.net.clock().now().unix);
         match &outcome {
@@ -83,10 +90,7 @@ impl Reloader {
     /// Reads the files of the certificates again, and nothing else.
     pub(super) async fn reload_certificates(&self) -> Result<Vec<String>, String> {
         let certificates = Arc::clone(&self.certificates);
-        let read = tokio::task::spawn_blocking(move || {
-            let files = certificates.expiries().into_iter().map(|(file, _)| file).collect();
-            certificates.read_again().map(|()| files)
-        });
+        let read = tokio::task::spawn_blocking(move || certificates.read_again());
         let outcome = match read.await {
             Ok(read) => read.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),

@@ -1,7 +1,12 @@
 //! `floe reload`, SIGHUP and SIGUSR2: each setting that can change is seen to
 //! change from outside, and what can't be used changes nothing.
 
-use std::process::Output;
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::process::{Command, Output};
+use std::time::Duration;
 
 use floe::wire::AttributeType;
 use serde_json::Value;
@@ -305,7 +310,7 @@ fn certificates_change_by_path_and_by_signal() {
     let third = shown_by(&authority, &server);
     assert_ne!(second, third);
 
-    std::fs::write(&key, "no key").unwrap();
+    fs::write(&key, "no key").unwrap();
     signal(&server, "USR2");
     server.wait_until("it fails", || reloads(&server, "certificates", "failure") == 1.0);
     assert_eq!(shown_by(&authority, &server), third);
@@ -320,6 +325,36 @@ fn certificates_change_by_path_and_by_signal() {
 }
 
 #[test]
+fn a_reload_is_finished_though_whoever_asked_is_gone() {
+    const KEY: &str = "the key of a program";
+    let server = Server::start(|config| _ = config.set("admin.api-keys", vec![KEY]));
+    server.rewrite(|config| {
+        config.set("admin.api-keys", vec![KEY]).set("auth.users", users(&[ALICE, CAROL]));
+    });
+    // Read as slowly as this test likes.
+    let file = server.directory().join("floe.toml");
+    let content = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    let mut asking = TcpStream::connect(server.admin()).unwrap();
+    write!(asking, "POST /api/reload HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n").unwrap();
+    asking.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut pipe = None;
+    server.wait_until("the file is read", || {
+        pipe = File::options().write(true).custom_flags(libc::O_NONBLOCK).open(&file).ok();
+        pipe.is_some()
+    });
+    // For the server that is the end of it, and it says so by an end of its own.
+    asking.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    asking.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "");
+    pipe.take().unwrap().write_all(&content).unwrap();
+    server.wait_until("it is in force", || reloads(&server, "configuration", "success") == 1.0);
+    assert_eq!((allocate(&server, CAROL), allocate(&server, BOB)), (0, 401));
+}
+
+#[test]
 fn a_broken_or_missing_file_changes_nothing() {
     let server = Server::start(|_| {});
     let started = server.metric("floe_reload_last_success_timestamp_seconds", &[]);
@@ -328,13 +363,13 @@ fn a_broken_or_missing_file_changes_nothing() {
         _ = config.set("auth.users", users(&[CAROL])).set("limits.allocations", "many");
     }));
     assert!(why.contains("limits.allocations") && why.contains("floe.toml:"), "{why}");
-    std::fs::write(server.directory().join("floe.toml"), "[auth").unwrap();
+    fs::write(server.directory().join("floe.toml"), "[auth").unwrap();
     assert_eq!(ask(&server, &["reload"]).status.code(), Some(1));
     // As a full disk leaves it: every default would be in force.
-    std::fs::write(server.directory().join("floe.toml"), "").unwrap();
+    fs::write(server.directory().join("floe.toml"), "").unwrap();
     let empty = ask(&server, &["reload"]);
     assert!(text(&empty).contains("says nothing"), "{}", text(&empty));
-    std::fs::remove_file(server.directory().join("floe.toml")).unwrap();
+    fs::remove_file(server.directory().join("floe.toml")).unwrap();
     let gone = ask(&server, &["reload"]);
     assert!(text(&gone).contains("cannot be read"), "{}", text(&gone));
     signal(&server, "HUP");
@@ -363,7 +398,7 @@ fn what_takes_a_restart_is_named_until_there_is_one() {
 fn the_environment_keeps_its_rank() {
     let directory = crate::support::server::new_directory();
     let secrets = directory.join("secrets");
-    std::fs::write(&secrets, SECRET).unwrap();
+    fs::write(&secrets, SECRET).unwrap();
     let environment =
         [("FLOE_AUTH__SECRETS__FILE", secrets.as_os_str()), ("FLOE_RELAY__MAX_LIFETIME", "1800".as_ref())];
     let server = Server::start_in(&environment, |config| _ = config.secret_only());
@@ -375,11 +410,11 @@ fn the_environment_keeps_its_rank() {
         if reply.is_success() { reply.lifetime() } else { u32::from(reply.code()) }
     };
     assert_eq!((lifetime(SECRET), lifetime(OTHER_SECRET)), (1800, 401));
-    std::fs::write(&secrets, OTHER_SECRET).unwrap();
+    fs::write(&secrets, OTHER_SECRET).unwrap();
     let told = reload(&server, |config| _ = config.secret_only().set("relay.max-lifetime", 3600));
     assert_eq!(told["changed"], serde_json::json!(["auth.secrets"]));
     assert_eq!((lifetime(SECRET), lifetime(OTHER_SECRET)), (401, 1800));
-    let _ = std::fs::remove_dir_all(directory);
+    let _ = fs::remove_dir_all(directory);
 }
 
 /// What all of them send in a round arrives, and comes back to each.
