@@ -225,7 +225,7 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// A host has one IPv4 address, but a whole /64 of IPv6.
-fn network(source: IpAddr) -> u128 {
+pub(super) fn network(source: IpAddr) -> u128 {
     match source.to_canonical() {
         IpAddr::V4(ip) => u128::from(ip.to_bits()),
         IpAddr::V6(ip) => ip.to_bits() >> 64 << 64,

@@ -87,8 +87,8 @@ pub(super) async fn join(
     let member = Arc::new(Member { room, membership, pace: Mutex::new(Pace::new(now)), spoke });
     let (out, events) = mpsc::channel(UNDER_WAY);
     let talk = Talk { out, inbox, heard, limits: shared.limits, stopping: shared.stopping.clone() };
-    tokio::spawn(attend(shared, member, talk, permit));
-    stays.set();
+    stays.set(true);
+    tokio::spawn(attend(shared, member, talk, stays, permit));
     let events = stream::unfold(events, |mut events| async {
         let event: Bytes = events.recv().await?;
         Some((Ok::<_, Infallible>(event), events))
@@ -113,11 +113,19 @@ struct Talk {
 }
 
 /// Holds a member's place until its stream of events has ended.
-async fn attend(shared: Arc<Shared>, member: Arc<Member>, talk: Talk, permit: OwnedSemaphorePermit) {
+async fn attend(
+    shared: Arc<Shared>,
+    member: Arc<Member>,
+    talk: Talk,
+    stays: Stays,
+    permit: OwnedSemaphorePermit,
+) {
     let name = random_token();
     shared.members.add(&name, &member);
     let joined = format!("event: joined\ndata: {}\n\n", serde_json::json!({ "member": name }));
     talk.run(joined).await;
+    // Who was put out for not reading has a connection like any other.
+    stays.set(false);
     shared.members.remove(&name);
     drop(member);
     drop(permit);

@@ -27,6 +27,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::access::network;
 use super::reply;
 use crate::net::{Seldom, Visitor};
 
@@ -89,15 +90,15 @@ impl Default for Limits {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source(pub(super) IpAddr);
 
-/// Set by a handler whose answer goes on for long: its connection then is not
-/// among those that are closed for their age or to make room. The handler sees to
-/// an end and a bound of its own.
+/// Set by a handler whose answer goes on for long: as long as it is, its connection
+/// is not among those that are closed for their age or to make room. The handler
+/// sees to an end and a bound of its own.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Stays(Arc<AtomicBool>);
 
 impl Stays {
-    pub(super) fn set(&self) {
-        self.0.store(true, Relaxed);
+    pub(super) fn set(&self, stays: bool) {
+        self.0.store(stays, Relaxed);
     }
 
     fn is_set(&self) -> bool {
@@ -239,11 +240,11 @@ pub(super) async fn run<A: Arrivals>(
 
 /// Closes the oldest connection of the source that has most of them.
 fn make_room(open: &mut VecDeque<Open>) {
-    let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+    let mut counts: HashMap<u128, usize> = HashMap::new();
     let passing = |one: &&Open| !one.stays.is_set();
-    open.iter().filter(passing).for_each(|one| *counts.entry(one.source).or_default() += 1);
+    open.iter().filter(passing).for_each(|one| *counts.entry(network(one.source)).or_default() += 1);
     let heaviest = counts.into_iter().max_by_key(|(_, count)| *count).map(|(source, _)| source);
-    if let Some(at) = open.iter().position(|one| passing(&one) && Some(one.source) == heaviest)
+    if let Some(at) = open.iter().position(|one| passing(&one) && Some(network(one.source)) == heaviest)
         && let Some(one) = open.remove(at)
     {
         one.task.abort();
@@ -298,5 +299,27 @@ pub(super) async fn in_time(State(limit): State<Duration>, request: Request, nex
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => reply::error(StatusCode::REQUEST_TIMEOUT, "the request took too long"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(sources: &[&str]) -> VecDeque<Open> {
+        let one = |source: &&str| Open {
+            source: source.parse().unwrap(),
+            stays: Stays::default(),
+            task: tokio::spawn(std::future::pending::<()>()).abort_handle(),
+        };
+        sources.iter().map(one).collect()
+    }
+
+    #[tokio::test]
+    async fn who_has_a_whole_network_of_addresses_makes_room_for_others() {
+        let mut open = open(&["192.0.2.1", "2001:db8::1", "192.0.2.1", "2001:db8::2", "2001:db8::3"]);
+        make_room(&mut open);
+        let left: Vec<_> = open.iter().map(|one| one.source.to_string()).collect();
+        assert_eq!(left, ["192.0.2.1", "192.0.2.1", "2001:db8::2", "2001:db8::3"]);
     }
 }
