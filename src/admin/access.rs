@@ -16,9 +16,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use foldhash::quality::RandomState;
 use ring::hmac;
 
+use super::Shared;
 use super::credentials::{Allowance, Terms};
+use super::reply::Refused;
 use super::server::Source;
-use super::{Shared, reply};
 
 /// Longest key that is looked at, bytes.
 const MAX_KEY: usize = 512;
@@ -209,13 +210,10 @@ pub(super) async fn keyed(
     Extension(Source(source)): Extension<Source>,
     mut request: Request,
     next: Next,
-) -> Response {
-    let key = match shared.live.access().administrator(Instant::now(), source, bearer(request.headers())) {
-        Ok(key) => key.name.clone(),
-        Err(refusal) => return reply::refused(refusal),
-    };
-    request.extensions_mut().insert(Asker { key, source });
-    next.run(request).await
+) -> Result<Response, Refused> {
+    let key = shared.live.access().administrator(Instant::now(), source, bearer(request.headers()))?;
+    request.extensions_mut().insert(Asker { key: key.name.clone(), source });
+    Ok(next.run(request).await)
 }
 
 /// The key of `Authorization: Bearer …`, if there is one.

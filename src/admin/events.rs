@@ -22,11 +22,12 @@ use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
+use super::Shared;
 use super::access::random_token;
+use super::reply::{self, Refused};
 use super::rooms::{Closed, Inbox, Membership};
 use super::server::{Limits, Source, Stays};
 use super::signal::{self, MAX_MESSAGE, Pace, check_signal};
-use super::{Shared, reply};
 
 /// Who posts a message.
 const MEMBER: HeaderName = HeaderName::from_static("floe-member");
@@ -71,17 +72,15 @@ pub(super) async fn join(
     room: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Response {
-    let query = query.unwrap_or_default();
-    let (room, permit) = match signal::admit(&shared, source, room, &query, &headers) {
-        Ok(admitted) => admitted,
-        Err(refused) => return *refused,
-    };
-    let (membership, inbox) = match shared.rooms.join(&room) {
-        Ok(joined) => joined,
-        Err(closed @ Closed::Full) => return reply::error(StatusCode::CONFLICT, closed.text()),
-        Err(closed @ Closed::TooMany) => return reply::error(StatusCode::SERVICE_UNAVAILABLE, closed.text()),
-    };
+) -> Result<Response, Refused> {
+    let (room, permit) = signal::admit(&shared, source, room, &query.unwrap_or_default(), &headers)?;
+    let (membership, inbox) = shared.rooms.join(&room).map_err(|closed| {
+        let status = match closed {
+            Closed::Full => StatusCode::CONFLICT,
+            Closed::TooMany => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        reply::error(status, closed.text())
+    })?;
     let now = Instant::now();
     let (spoke, heard) = watch::channel(now);
     let member = Arc::new(Member { room, membership, pace: Mutex::new(Pace::new(now)), spoke });
@@ -100,7 +99,7 @@ pub(super) async fn join(
         // nginx would keep events back to fill its buffer.
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    (headers, Body::from_stream(events)).into_response()
+    Ok((headers, Body::from_stream(events)).into_response())
 }
 
 /// The server's end of one stream of events.
@@ -190,33 +189,27 @@ pub(super) async fn say(
     State(shared): State<Arc<Shared>>,
     room: Result<Path<String>, PathRejection>,
     request: Request,
-) -> Response {
+) -> Result<StatusCode, Refused> {
     if !signal::same_origin(request.headers()) {
-        return signal::other_origin();
+        return Err(signal::other_origin().into());
     }
     let name = request.headers().get(MEMBER).and_then(|name| name.to_str().ok());
     let member = name.and_then(|name| shared.members.find(name));
     let member = member.filter(|member| room.is_ok_and(|Path(room)| room == member.room));
-    let Some(member) = member else {
-        let text = "Floe-Member is nobody in this room: enter it by GET …/events";
-        return reply::error(StatusCode::FORBIDDEN, text);
-    };
+    let nobody = "Floe-Member is nobody in this room: enter it by GET …/events";
+    let member = member.ok_or_else(|| reply::error(StatusCode::FORBIDDEN, nobody))?;
     let now = Instant::now();
     if !member.pace.lock().unwrap_or_else(PoisonError::into_inner).may(now) {
-        return reply::error(StatusCode::TOO_MANY_REQUESTS, signal::TOO_MANY);
+        return Err(reply::error(StatusCode::TOO_MANY_REQUESTS, signal::TOO_MANY).into());
     }
-    let Ok(body) = to_bytes(request.into_body(), MAX_MESSAGE).await else {
-        return reply::error(StatusCode::PAYLOAD_TOO_LARGE, signal::TOO_LARGE);
-    };
-    let Ok(text) = Utf8Bytes::try_from(body) else {
-        return reply::error(StatusCode::BAD_REQUEST, "messages are text");
-    };
-    if let Err(wrong) = check_signal(&text) {
-        return reply::error(StatusCode::BAD_REQUEST, wrong);
-    }
+    let too_large = |_| reply::error(StatusCode::PAYLOAD_TOO_LARGE, signal::TOO_LARGE);
+    let body = to_bytes(request.into_body(), MAX_MESSAGE).await.map_err(too_large)?;
+    let wrong = |text| reply::error(StatusCode::BAD_REQUEST, text);
+    let text = Utf8Bytes::try_from(body).map_err(|_| wrong("messages are text"))?;
+    check_signal(&text).map_err(wrong)?;
     member.spoke.send_replace(now);
     member.membership.relay(text);
-    StatusCode::NO_CONTENT.into_response()
+    Ok(StatusCode::NO_CONTENT)
 }
 
 #[cfg(test)]

@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use super::Shared;
 use super::process::Usage;
 use super::query::Query;
+use super::reply::Refused;
 use super::sources::Sources;
 use super::totals::FlowTotal;
 use crate::relay::UnixTime;
@@ -158,13 +158,13 @@ pub(super) async fn keep(shared: Arc<Shared>, mut stopping: watch::Receiver<bool
     }
 }
 
-pub(super) async fn history(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response {
-    let since = match Query::parse(query.as_deref()).number("since", 0, u64::MAX) {
-        Ok(since) => since,
-        Err(wrong) => return *wrong,
-    };
+pub(super) async fn history(
+    State(shared): State<Arc<Shared>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Refused> {
+    let since = Query::parse(query.as_deref()).number("since", 0, u64::MAX)?;
     let series = shared.history.since(since);
-    Json(json!({ "interval": INTERVAL.as_secs(), "series": series })).into_response()
+    Ok(Json(json!({ "interval": INTERVAL.as_secs(), "series": series })))
 }
 
 #[cfg(test)]

@@ -28,15 +28,16 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::Shared;
 use super::access::{Key, Refusal, bearer};
-use super::credentials::{Granted, Refused, Terms, Wish, grant, mint};
+use super::credentials::{Granted, Terms, Wish, grant, mint};
 use super::invitation;
 use super::query::Query;
+use super::reply::{self, Refused};
 use super::server::Source;
 use super::signal::{is_room_name, same_origin};
-use super::{Shared, reply};
 
 /// Whom the Test page's credentials are for when it mints without a key, how long
 /// they hold, and how many allocations they make together.
@@ -101,17 +102,17 @@ pub(super) fn api() -> Router<Arc<Shared>> {
 }
 
 async fn index() -> Response {
-    content("index.html")
+    content("index.html").await
 }
 
 async fn file(name: Result<Path<String>, PathRejection>) -> Response {
     match name {
-        Ok(Path(name)) => content(&name),
+        Ok(Path(name)) => content(&name).await,
         Err(_) => reply::not_found().await,
     }
 }
 
-fn content(name: &str) -> Response {
+async fn content(name: &str) -> Response {
     match FILES.iter().find(|(known, ..)| *known == name) {
         Some((_, kind, text)) => {
             let headers = [
@@ -120,7 +121,7 @@ fn content(name: &str) -> Response {
             ];
             (headers, *text).into_response()
         }
-        None => reply::error(StatusCode::NOT_FOUND, "there is nothing at this path"),
+        None => reply::not_found().await,
     }
 }
 
@@ -139,20 +140,19 @@ async fn hello(
     Extension(Source(source)): Extension<Source>,
     version: Version,
     headers: HeaderMap,
-) -> Response {
+) -> Result<Json<Value>, Refused> {
     // A wrong key is told, not refused: the page asks to learn that, and a
     // browser would show a refusal as an error of the page.
     let shown = bearer(&headers);
     let access = shared.live.access();
     let (access, administrator) = match shown.map(|key| access.key(Instant::now(), source, Some(key))) {
         Some(Ok(key)) => ("key", key.is_administrators()),
-        Some(Err(refusal @ Refusal::TooManyWrong)) => return reply::refused(refusal),
+        Some(Err(refusal @ Refusal::TooManyWrong)) => return Err(refusal.into()),
         Some(Err(_)) | None if is_local(source, version, &headers) => ("loopback", false),
         Some(Err(_)) | None => ("none", false),
     };
     let (version, mint) = (env!("CARGO_PKG_VERSION"), shared.live.grants().mint.is_some());
-    Json(json!({ "version": version, "access": access, "administrator": administrator, "mint": mint }))
-        .into_response()
+    Ok(Json(json!({ "version": version, "access": access, "administrator": administrator, "mint": mint })))
 }
 
 async fn ice(
@@ -161,26 +161,20 @@ async fn ice(
     version: Version,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Response {
+) -> Result<Json<Value>, Refused> {
     if !same_origin(&headers) {
-        return reply::error(StatusCode::FORBIDDEN, "a page of another origin gets no credentials");
+        let text = "a page of another origin gets no credentials";
+        return Err(reply::error(StatusCode::FORBIDDEN, text).into());
     }
     let query = Query::parse(query.as_deref());
-    let visitor = match visitor(&shared, source, version, &headers, query.text("room")) {
-        Ok(visitor) => visitor,
-        Err(refusal) => return reply::refused(refusal),
-    };
+    let visitor = visitor(&shared, source, version, &headers, query.text("room"))?;
+    let urls = &shared.sources.urls;
     if shared.live.grants().mint.is_none() {
-        return Json(json!({ "iceServers": [{ "urls": shared.sources.urls }], "ttl": null })).into_response();
+        return Ok(Json(json!({ "iceServers": [{ "urls": urls }], "ttl": null })));
     }
-    match visitor.mint(&shared) {
-        Ok((username, credential, ttl)) => {
-            let server =
-                json!({ "urls": shared.sources.urls, "username": username, "credential": credential });
-            Json(json!({ "iceServers": [server], "ttl": ttl })).into_response()
-        }
-        Err(Refused(refusal)) => *refusal,
-    }
+    let (username, credential, ttl) = visitor.mint(&shared)?;
+    let server = json!({ "urls": urls, "username": username, "credential": credential });
+    Ok(Json(json!({ "iceServers": [server], "ttl": ttl })))
 }
 
 impl Visitor {
@@ -226,17 +220,12 @@ async fn invite(
     Extension(Source(source)): Extension<Source>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Response {
-    let key = match shared.live.access().key(Instant::now(), source, bearer(&headers)) {
-        Ok(key) => key,
-        Err(refusal) => return reply::refused(refusal),
-    };
+) -> Result<Json<Value>, Refused> {
+    let key = shared.live.access().key(Instant::now(), source, bearer(&headers))?;
     let query = Query::parse(query.as_deref());
-    let Some(room) = query.text("room").filter(|room| is_room_name(room)) else {
-        return reply::bad_room();
-    };
+    let room = query.text("room").filter(|room| is_room_name(room)).ok_or_else(reply::bad_room)?;
     let invitation = shared.invitations.make(&key, room, shared.steering.now().unix);
-    Json(json!({ "invitation": invitation, "ttl": invitation::LASTS.as_secs() })).into_response()
+    Ok(Json(json!({ "invitation": invitation, "ttl": invitation::LASTS.as_secs() })))
 }
 
 /// Whether a browser on this very machine asks, through nothing in between. A

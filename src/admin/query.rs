@@ -1,9 +1,8 @@
 //! Parameters of a URL.
 
 use axum::http::StatusCode;
-use axum::response::Response;
 
-use super::reply;
+use super::reply::{self, Refused};
 
 /// The parameters of one request; the first value of each counts.
 pub(super) struct Query(Vec<(String, String)>);
@@ -23,11 +22,11 @@ impl Query {
     ///
     /// # Errors
     /// 400 that names the parameter.
-    pub(super) fn number(&self, name: &str, default: u64, most: u64) -> Result<u64, Box<Response>> {
+    pub(super) fn number(&self, name: &str, default: u64, most: u64) -> Result<u64, Refused> {
         let Some(text) = self.text(name) else { return Ok(default) };
         text.parse().ok().filter(|number| *number <= most).ok_or_else(|| {
             let wrong = format!("{name} must be a whole number from 0 to {most}");
-            Box::new(reply::error(StatusCode::BAD_REQUEST, &wrong))
+            reply::error(StatusCode::BAD_REQUEST, &wrong).into()
         })
     }
 }

@@ -7,24 +7,21 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Shared, reply};
+use super::reply::{self, Refused};
+use super::{Reloaded, Shared};
 
-pub(super) async fn reload(State(shared): State<Arc<Shared>>) -> Response {
-    match shared.steering.reload().await {
-        Ok(reloaded) => Json(reloaded).into_response(),
-        Err(why) => reply::error(StatusCode::UNPROCESSABLE_ENTITY, &why),
-    }
+pub(super) async fn reload(State(shared): State<Arc<Shared>>) -> Result<Json<Reloaded>, Refused> {
+    let reloaded = shared.steering.reload().await;
+    Ok(Json(reloaded.map_err(|why| reply::error(StatusCode::UNPROCESSABLE_ENTITY, &why))?))
 }
 
-pub(super) async fn log_level(State(shared): State<Arc<Shared>>) -> Response {
-    Json(json!({ "level": shared.steering.log_level() })).into_response()
+pub(super) async fn log_level(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    Json(json!({ "level": shared.steering.log_level() }))
 }
 
 #[derive(Deserialize)]
@@ -33,18 +30,16 @@ struct Wanted {
     level: String,
 }
 
-pub(super) async fn set_log_level(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+pub(super) async fn set_log_level(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Json<Value>, Refused> {
+    let body = reply::body(request.into_body(), shared.limits.body).await?;
     let wrong = |text: &str| reply::error(StatusCode::BAD_REQUEST, text);
-    let Ok(body) = to_bytes(request.into_body(), shared.limits.body).await else {
-        return reply::error(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 8 KiB or incomplete");
-    };
-    let Ok(Wanted { level }) = serde_json::from_slice(&body) else {
-        return wrong("the body must be {\"level\": \"…\"}");
-    };
-    match shared.steering.set_log_level(&level) {
-        Ok(()) => log_level(State(shared)).await,
-        Err(why) => wrong(&why),
-    }
+    let wanted = serde_json::from_slice(&body);
+    let Wanted { level } = wanted.map_err(|_| wrong("the body must be {\"level\": \"…\"}"))?;
+    shared.steering.set_log_level(&level).map_err(|why| wrong(&why))?;
+    Ok(log_level(State(shared)).await)
 }
 
 #[cfg(test)]

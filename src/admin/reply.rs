@@ -1,11 +1,33 @@
 //! Answers that several handlers give.
 
 use axum::Json;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::access::Refusal;
+
+/// An answer that says why not; boxed, since it is large.
+pub(super) struct Refused(Box<Response>);
+
+impl From<Response> for Refused {
+    fn from(answer: Response) -> Self {
+        Self(Box::new(answer))
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        refused(refusal).into()
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
 
 /// `{"error": "…"}`.
 pub(super) fn error(status: StatusCode, text: &str) -> Response {
@@ -13,7 +35,7 @@ pub(super) fn error(status: StatusCode, text: &str) -> Response {
 }
 
 /// What somebody without a good key is told.
-pub(super) fn refused(refusal: Refusal) -> Response {
+fn refused(refusal: Refusal) -> Response {
     let bearer = [(header::WWW_AUTHENTICATE, "Bearer")];
     match refusal {
         Refusal::NoKey => (
@@ -37,6 +59,17 @@ pub(super) fn refused(refusal: Refusal) -> Response {
             "this key is for credentials only, since it has an id or a secret (admin.api-keys)",
         ),
     }
+}
+
+/// A request's body of at most `most` bytes.
+///
+/// # Errors
+/// 413.
+pub(super) async fn body(body: Body, most: usize) -> Result<Bytes, Refused> {
+    to_bytes(body, most).await.map_err(|_| {
+        let text = format!("the body is larger than {most} bytes or incomplete");
+        error(StatusCode::PAYLOAD_TOO_LARGE, &text).into()
+    })
 }
 
 /// A room's name that is none.

@@ -23,11 +23,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::Shared;
 use super::access::Asker;
 use super::query::Query;
-use super::{Shared, reply};
+use super::reply::{self, Refused};
 use crate::relay::{
     AllocationDetail, AllocationId, AllocationSummary, FiveTuple, Instant, Now, ShardId, Traffic,
 };
@@ -225,20 +226,17 @@ fn left(now: Now, until: Instant) -> u64 {
     until.since(now.instant).as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
 }
 
-pub(super) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response {
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Refused> {
     let query = Query::parse(query.as_deref());
-    let page = query.number("limit", SESSIONS, MOST).and_then(|limit| {
-        let offset = query.number("offset", 0, u64::from(u32::MAX))?;
-        Ok((usize::try_from(offset).unwrap_or(usize::MAX), usize::try_from(limit).unwrap_or(usize::MAX)))
-    });
-    let (offset, limit) = match page {
-        Ok(page) => page,
-        Err(wrong) => return *wrong,
-    };
+    let limit = usize::try_from(query.number("limit", SESSIONS, MOST)?).unwrap_or(usize::MAX);
+    let offset = usize::try_from(query.number("offset", 0, u64::from(u32::MAX))?).unwrap_or(usize::MAX);
     let by_bytes = match query.text("sort") {
         None | Some("opened") => false,
         Some("bytes") => true,
-        Some(_) => return reply::error(StatusCode::BAD_REQUEST, "sort is by opened or bytes"),
+        Some(_) => return Err(reply::error(StatusCode::BAD_REQUEST, "sort is by opened or bytes").into()),
     };
     let mut search =
         query.text("search").map(|text| Search { text: text.to_lowercase(), field: String::new() });
@@ -259,7 +257,7 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): Raw
     let matched = found.len();
     let page = found.iter().skip(offset).take(limit);
     let sessions: Vec<_> = page.map(|(shard, summary)| Session::new(now, *shard, summary)).collect();
-    Json(json!({ "total": total, "matched": matched, "sessions": sessions })).into_response()
+    Ok(Json(json!({ "total": total, "matched": matched, "sessions": sessions })))
 }
 
 type Named<T> = Result<Path<T>, PathRejection>;
@@ -285,15 +283,15 @@ pub(super) async fn kick(
     closed(1)
 }
 
-pub(super) async fn users(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response {
-    let limit = match Query::parse(query.as_deref()).number("limit", USERS, MOST) {
-        Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
-        Err(wrong) => return *wrong,
-    };
+pub(super) async fn users(
+    State(shared): State<Arc<Shared>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Refused> {
+    let limit = Query::parse(query.as_deref()).number("limit", USERS, MOST)?;
     let mut users = by_user(&shared.steering.sessions().await);
     let total = users.len();
-    users.truncate(limit);
-    Json(json!({ "total": total, "users": users })).into_response()
+    users.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(Json(json!({ "total": total, "users": users })))
 }
 
 /// Whoever has moved most comes first.

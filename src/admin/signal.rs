@@ -30,10 +30,11 @@ use serde::de::IgnoredAny;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
+use super::Shared;
 use super::access::bearer;
+use super::reply::{self, Refused};
 use super::rooms::{Inbox, Membership, Rooms};
 use super::server::{Limits, Source};
-use super::{Shared, reply};
 
 /// The subprotocol's name.
 const PROTOCOL: &str = "floe-signal";
@@ -67,22 +68,18 @@ pub(super) async fn join(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Response {
-    let (room, permit) = match admit(&shared, source, room, query.as_deref().unwrap_or_default(), &headers) {
-        Ok(admitted) => admitted,
-        Err(refused) => return *refused,
-    };
-    let Ok(upgrade) = upgrade else {
-        return reply::error(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket (version 13)");
-    };
+) -> Result<Response, Refused> {
+    let (room, permit) = admit(&shared, source, room, query.as_deref().unwrap_or_default(), &headers)?;
+    let no_socket = |_| reply::error(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket (version 13)");
+    let upgrade = upgrade.map_err(no_socket)?;
     let (rooms, limits, stopping) = (shared.rooms.clone(), shared.limits, shared.stopping.clone());
-    upgrade.protocols([PROTOCOL]).max_message_size(MAX_READ).max_frame_size(MAX_READ).on_upgrade(
+    Ok(upgrade.protocols([PROTOCOL]).max_message_size(MAX_READ).max_frame_size(MAX_READ).on_upgrade(
         move |mut socket| async move {
             let end = converse(&mut socket, &rooms, &room, limits, stopping).await;
             goodbye(&mut socket, end).await;
             drop(permit);
         },
-    )
+    ))
 }
 
 /// The room that somebody may enter, and a place to talk from, or why not.
@@ -92,22 +89,20 @@ pub(super) fn admit(
     room: Result<Path<String>, PathRejection>,
     query: &str,
     headers: &HeaderMap,
-) -> Result<(String, OwnedSemaphorePermit), Box<Response>> {
+) -> Result<(String, OwnedSemaphorePermit), Refused> {
     if !same_origin(headers) {
-        return Err(Box::new(other_origin()));
+        return Err(other_origin().into());
     }
     let key = shown_key(headers, query);
     let room = room.map(|Path(room)| room).ok().filter(|room| is_room_name(room));
     let (shown, now) = (key.as_deref(), shared.steering.now().unix);
     let is_invited = |room: &String| shown.is_some_and(|shown| shared.invited(shown, room, now).is_some());
     if !room.as_ref().is_some_and(is_invited) {
-        let checked = shared.live.access().key(std::time::Instant::now(), source, shown);
-        checked.map_err(|refusal| Box::new(reply::refused(refusal)))?;
+        shared.live.access().key(std::time::Instant::now(), source, shown)?;
     }
-    let room = room.ok_or_else(|| Box::new(reply::bad_room()))?;
-    let permit = shared.sockets.clone().try_acquire_owned();
+    let room = room.ok_or_else(reply::bad_room)?;
     let full = |_| reply::error(StatusCode::SERVICE_UNAVAILABLE, "too many peers are in rooms");
-    Ok((room, permit.map_err(|error| Box::new(full(error)))?))
+    Ok((room, shared.sockets.clone().try_acquire_owned().map_err(full)?))
 }
 
 pub(super) fn other_origin() -> Response {

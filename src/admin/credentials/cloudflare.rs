@@ -12,30 +12,29 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::NotRevoked;
-use super::grant::{Granted, Refused, access, grant, refused, same_id};
+use super::grant::{Granted, access, grant, refused, same_id};
 use super::ice::ice_servers;
 use super::parameters::Parameters;
+use crate::admin::Shared;
 use crate::admin::access::bearer;
+use crate::admin::reply::Refused;
 use crate::admin::server::Source;
-use crate::admin::{Shared, reply};
+
+/// 201, with what was made.
+type Created = (StatusCode, Json<Value>);
 
 pub(super) async fn generate_ice_servers(
     State(shared): State<Arc<Shared>>,
     Extension(source): Extension<Source>,
     path: Result<Path<String>, PathRejection>,
     request: Request,
-) -> Response {
-    match asked(&shared, source, path, request).await {
-        Ok(granted) => {
-            let servers = ice_servers(&shared, &granted);
-            (StatusCode::CREATED, Json(json!({ "iceServers": servers }))).into_response()
-        }
-        Err(Refused(refusal)) => *refusal,
-    }
+) -> Result<Created, Refused> {
+    let granted = asked(&shared, source, path, request).await?;
+    let servers = ice_servers(&shared, &granted);
+    Ok((StatusCode::CREATED, Json(json!({ "iceServers": servers }))))
 }
 
 pub(super) async fn generate(
@@ -43,15 +42,11 @@ pub(super) async fn generate(
     Extension(source): Extension<Source>,
     path: Result<Path<String>, PathRejection>,
     request: Request,
-) -> Response {
-    match asked(&shared, source, path, request).await {
-        Ok(Granted { username, password, .. }) => {
-            let urls = &shared.sources.urls;
-            let server = json!({ "urls": urls, "username": username, "credential": password });
-            (StatusCode::CREATED, Json(json!({ "iceServers": server }))).into_response()
-        }
-        Err(Refused(refusal)) => *refusal,
-    }
+) -> Result<Created, Refused> {
+    let Granted { username, password, .. } = asked(&shared, source, path, request).await?;
+    let urls = &shared.sources.urls;
+    let server = json!({ "urls": urls, "username": username, "credential": password });
+    Ok((StatusCode::CREATED, Json(json!({ "iceServers": server }))))
 }
 
 async fn asked(
@@ -72,36 +67,29 @@ pub(super) async fn revoke(
     Extension(Source(source)): Extension<Source>,
     path: Result<Path<(String, String)>, PathRejection>,
     headers: HeaderMap,
-) -> Response {
-    let revoked = async {
-        let key = shared.live.access().administrator(Instant::now(), source, bearer(&headers));
-        let key = key.map_err(reply::refused)?;
-        // Its id may be any: an administrator's key has none of its own.
-        let Path((_, username)) = path.map_err(|_| unreadable())?;
-        let Some(revocations) = shared.revocations.clone() else {
-            return Err(refused(StatusCode::NOT_IMPLEMENTED, "nothing can be revoked on this server"));
-        };
-        let name: Arc<str> = username.as_str().into();
-        // It waits for a disk.
-        let revoking = tokio::task::spawn_blocking(move || revocations.revoke(&username));
-        let kept = match revoking.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(NotRevoked::Refused(text))) => return Err(refused(StatusCode::BAD_REQUEST, &text)),
-            Ok(Err(NotRevoked::Full(text))) => return Err(refused(StatusCode::INSUFFICIENT_STORAGE, &text)),
-            Ok(Err(NotRevoked::NotKept(text))) => Err(refused(StatusCode::INTERNAL_SERVER_ERROR, &text)),
-            Err(_) => return Err(refused(StatusCode::INTERNAL_SERVER_ERROR, "it was not revoked")),
-        };
-        let closed = shared.steering.kick_user(name.clone()).await;
-        tracing::info!(
-            target: "floe::admin",
-            key = %key.name, %source, username = %name, closed, "credentials revoked"
-        );
-        kept
+) -> Result<StatusCode, Refused> {
+    let key = shared.live.access().administrator(Instant::now(), source, bearer(&headers))?;
+    // Its id may be any: an administrator's key has none of its own.
+    let Path((_, username)) = path.map_err(|_| unreadable())?;
+    let Some(revocations) = shared.revocations.clone() else {
+        return Err(refused(StatusCode::NOT_IMPLEMENTED, "nothing can be revoked on this server"));
     };
-    match revoked.await {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(Refused(refusal)) => *refusal,
-    }
+    let name: Arc<str> = username.as_str().into();
+    // It waits for a disk.
+    let revoking = tokio::task::spawn_blocking(move || revocations.revoke(&username));
+    let answer = match revoking.await {
+        Ok(Ok(())) => Ok(StatusCode::NO_CONTENT),
+        Ok(Err(NotRevoked::Refused(text))) => return Err(refused(StatusCode::BAD_REQUEST, &text)),
+        Ok(Err(NotRevoked::Full(text))) => return Err(refused(StatusCode::INSUFFICIENT_STORAGE, &text)),
+        Ok(Err(NotRevoked::NotKept(text))) => Err(refused(StatusCode::INTERNAL_SERVER_ERROR, &text)),
+        Err(_) => return Err(refused(StatusCode::INTERNAL_SERVER_ERROR, "it was not revoked")),
+    };
+    let closed = shared.steering.kick_user(name.clone()).await;
+    tracing::info!(
+        target: "floe::admin",
+        key = %key.name, %source, username = %name, closed, "credentials revoked"
+    );
+    answer
 }
 
 fn unreadable() -> Refused {

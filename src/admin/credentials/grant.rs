@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 
 use super::allowance::UsedUp;
 use super::{DEFAULT_TTL, MAX_USERNAME, Mint, Minted, Terms};
 use crate::admin::access::Key;
-use crate::admin::{Readiness, Shared, reply};
+use crate::admin::reply::{self, Refused};
+use crate::admin::{Readiness, Shared};
 
 /// For whom, and for how long.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -30,15 +31,6 @@ pub(in crate::admin) struct Granted {
     pub(super) made: u64,
 }
 
-/// The answer that says why not; boxed, since it is large.
-pub(in crate::admin) struct Refused(pub(in crate::admin) Box<Response>);
-
-impl From<Response> for Refused {
-    fn from(answer: Response) -> Self {
-        Self(Box::new(answer))
-    }
-}
-
 /// A refusal in words.
 pub(super) fn refused(status: StatusCode, text: &str) -> Refused {
     reply::error(status, text).into()
@@ -46,7 +38,7 @@ pub(super) fn refused(status: StatusCode, text: &str) -> Refused {
 
 /// Who shows this key; else the answer that says why not.
 pub(super) fn access(shared: &Shared, source: IpAddr, shown: Option<&str>) -> Result<Arc<Key>, Refused> {
-    shared.live.access().key(Instant::now(), source, shown).map_err(|why| reply::refused(why).into())
+    Ok(shared.live.access().key(Instant::now(), source, shown)?)
 }
 
 /// Refuses a key that may use another id only.

@@ -11,9 +11,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 
-use super::grant::{Granted, Refused, access, grant};
+use super::grant::{Granted, access, grant};
 use super::parameters::Parameters;
 use crate::admin::Shared;
+use crate::admin::reply::Refused;
 use crate::admin::server::Source;
 
 /// An entry of `iceServers`.
@@ -43,25 +44,19 @@ pub(super) async fn ice(
     State(shared): State<Arc<Shared>>,
     Extension(source): Extension<Source>,
     request: Request,
-) -> Response {
-    match asked(&shared, source, request).await {
-        Ok(granted) => {
-            let servers = ice_servers(&shared, &granted);
-            Json(json!({ "iceServers": servers, "iceTransportPolicy": "all" })).into_response()
-        }
-        Err(Refused(refusal)) => *refusal,
-    }
+) -> Result<Response, Refused> {
+    let granted = asked(&shared, source, request).await?;
+    let servers = ice_servers(&shared, &granted);
+    Ok(Json(json!({ "iceServers": servers, "iceTransportPolicy": "all" })).into_response())
 }
 
 pub(super) async fn bare(
     State(shared): State<Arc<Shared>>,
     Extension(source): Extension<Source>,
     request: Request,
-) -> Response {
-    match asked(&shared, source, request).await {
-        Ok(granted) => Json(ice_servers(&shared, &granted)).into_response(),
-        Err(Refused(refusal)) => *refusal,
-    }
+) -> Result<Response, Refused> {
+    let granted = asked(&shared, source, request).await?;
+    Ok(Json(ice_servers(&shared, &granted)).into_response())
 }
 
 async fn asked(shared: &Arc<Shared>, Source(source): Source, request: Request) -> Result<Granted, Refused> {

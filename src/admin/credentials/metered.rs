@@ -14,14 +14,14 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Extension, Request, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::grant::{Refused, access, grant, mint, refused};
+use super::grant::{access, grant, mint, refused};
 use super::parameters::Parameters;
 use crate::admin::Shared;
+use crate::admin::reply::Refused;
 use crate::admin::server::Source;
 use crate::relay::UnixTime;
 
@@ -29,67 +29,49 @@ pub(super) async fn credential(
     State(shared): State<Arc<Shared>>,
     Extension(Source(source)): Extension<Source>,
     request: Request,
-) -> Response {
-    let made = async {
-        let (head, parameters) = Parameters::of(&shared, request).await?;
-        let key = access(&shared, source, parameters.key(&head).as_deref())?;
-        let wish = parameters.wish()?;
-        let granted = grant(&shared, &key, &wish)?;
-        let tag = key.sign(granted.username.as_bytes());
-        let name = URL_SAFE_NO_PAD.encode(&granted.username);
-        let api_key = format!("{name}.{}", URL_SAFE_NO_PAD.encode(tag));
-        Ok::<_, Refused>(json!({
-            "username": granted.username,
-            "password": granted.password,
-            "apiKey": api_key,
-            "expiryInSeconds": granted.ttl,
-            "label": wish.user,
-        }))
-    };
-    match made.await {
-        Ok(answer) => Json(answer).into_response(),
-        Err(Refused(refusal)) => *refusal,
-    }
+) -> Result<Json<Value>, Refused> {
+    let (head, parameters) = Parameters::of(&shared, request).await?;
+    let key = access(&shared, source, parameters.key(&head).as_deref())?;
+    let wish = parameters.wish()?;
+    let granted = grant(&shared, &key, &wish)?;
+    let tag = key.sign(granted.username.as_bytes());
+    let name = URL_SAFE_NO_PAD.encode(&granted.username);
+    let api_key = format!("{name}.{}", URL_SAFE_NO_PAD.encode(tag));
+    Ok(Json(json!({
+        "username": granted.username,
+        "password": granted.password,
+        "apiKey": api_key,
+        "expiryInSeconds": granted.ttl,
+        "label": wish.user,
+    })))
 }
 
 pub(super) async fn credentials(
     State(shared): State<Arc<Shared>>,
     Extension(Source(source)): Extension<Source>,
     request: Request,
-) -> Response {
-    let servers = async {
-        let (_, parameters) = Parameters::of(&shared, request).await?;
-        let shown = parameters.text("apiKey").unwrap_or_default();
-        let username =
-            parts(shown).and_then(|(name, tag)| Some((shared.live.access().signer(&name, &tag)?, name)));
-        let Some((key, username)) = username else {
-            // Counted like any other wrong key.
-            return Err(access(&shared, source, Some(shown)).err().unwrap_or_else(no_api_key));
-        };
-        let Some((expiry, user)) =
-            username.split_once(':').and_then(|(e, user)| Some((e.parse().ok()?, user)))
-        else {
-            return Err(no_api_key());
-        };
-        if expiry <= shared.steering.now().unix.secs() {
-            return Err(refused(StatusCode::UNAUTHORIZED, "this apiKey has expired"));
-        }
-        let minted = mint(&shared, key.allowance.terms())?.mint(
-            user,
-            Duration::from_secs(expiry),
-            UnixTime::from_secs(0),
-        );
-        let minted = minted.map_err(|text| refused(StatusCode::BAD_REQUEST, &text))?;
-        let server = |url: &String| match url.starts_with("stun") {
-            true => json!({ "urls": url }),
-            false => json!({ "urls": url, "username": minted.username, "credential": minted.password }),
-        };
-        Ok(shared.sources.urls.iter().map(server).collect::<Vec<Value>>())
+) -> Result<Json<Vec<Value>>, Refused> {
+    let (_, parameters) = Parameters::of(&shared, request).await?;
+    let shown = parameters.text("apiKey").unwrap_or_default();
+    let username =
+        parts(shown).and_then(|(name, tag)| Some((shared.live.access().signer(&name, &tag)?, name)));
+    let Some((key, username)) = username else {
+        // Counted like any other wrong key.
+        return Err(access(&shared, source, Some(shown)).err().unwrap_or_else(no_api_key));
     };
-    match servers.await {
-        Ok(servers) => Json(servers).into_response(),
-        Err(Refused(refusal)) => *refusal,
+    let named = username.split_once(':').and_then(|(expiry, user)| Some((expiry.parse().ok()?, user)));
+    let (expiry, user) = named.ok_or_else(no_api_key)?;
+    if expiry <= shared.steering.now().unix.secs() {
+        return Err(refused(StatusCode::UNAUTHORIZED, "this apiKey has expired"));
     }
+    let mint = mint(&shared, key.allowance.terms())?;
+    let minted = mint.mint(user, Duration::from_secs(expiry), UnixTime::from_secs(0));
+    let minted = minted.map_err(|text| refused(StatusCode::BAD_REQUEST, &text))?;
+    let server = |url: &String| match url.starts_with("stun") {
+        true => json!({ "urls": url }),
+        false => json!({ "urls": url, "username": minted.username, "credential": minted.password }),
+    };
+    Ok(Json(shared.sources.urls.iter().map(server).collect()))
 }
 
 fn no_api_key() -> Refused {

@@ -33,7 +33,7 @@ use axum::routing::{MethodRouter, get, post};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 pub(super) use allowance::Allowance;
-pub(super) use grant::{Granted, Refused, Wish, grant, mint};
+pub(super) use grant::{Granted, Wish, grant, mint};
 pub(super) use turn_rest::in_order;
 
 use super::{Live, Shared};

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use serde_json::Value;
 
-use super::grant::{Refused, Wish, refused};
+use super::grant::{Wish, refused};
 use crate::admin::Shared;
 use crate::admin::access::bearer;
+use crate::admin::reply::{self, Refused};
 
 /// Names that services use for the same thing.
 const USER: &[&str] = &["username", "customIdentifier", "label"];
@@ -33,11 +33,7 @@ impl Parameters {
         let mut all = Self::default();
         all.form(head.uri.query().unwrap_or_default().as_bytes());
         if head.method == Method::POST {
-            let most = shared.limits.body;
-            let body = to_bytes(body, most).await.map_err(|_| {
-                let text = format!("the body is larger than {most} bytes or incomplete");
-                refused(StatusCode::PAYLOAD_TOO_LARGE, &text)
-            })?;
+            let body = reply::body(body, shared.limits.body).await?;
             let kind = head.headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
             match kind.as_deref() {
                 Some(kind) if kind.starts_with(b"application/x-www-form-urlencoded") => all.form(&body),

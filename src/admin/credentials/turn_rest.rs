@@ -13,9 +13,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::grant::{Granted, Refused, access, grant, refused};
+use super::grant::{Granted, access, grant, refused};
 use super::parameters::Parameters;
 use crate::admin::Shared;
+use crate::admin::reply::Refused;
 use crate::admin::server::Source;
 
 #[derive(Serialize)]
@@ -30,24 +31,16 @@ pub(in crate::admin) async fn turn(
     State(shared): State<Arc<Shared>>,
     Extension(Source(source)): Extension<Source>,
     request: Request,
-) -> Response {
-    let granted = async {
-        let (head, parameters) = Parameters::of(&shared, request).await?;
-        let key = parameters.key(&head);
-        let key = access(&shared, source, key.as_deref())?;
-        if parameters.text("service") != Some("turn") {
-            return Err(refused(StatusCode::BAD_REQUEST, "service must be \"turn\""));
-        }
-        let granted = grant(&shared, &key, &parameters.wish()?)?;
-        Ok((granted, parameters.text("api").is_some()))
-    };
-    match granted.await {
-        Ok((Granted { username, password, ttl, .. }, is_janus)) => {
-            let uris = shared.uris.iter().map(String::as_str).filter(|uri| !is_janus || !uri.contains('['));
-            Json(Answer { username, password, ttl, uris: uris.collect() }).into_response()
-        }
-        Err(Refused(refusal)) => *refusal,
+) -> Result<Response, Refused> {
+    let (head, parameters) = Parameters::of(&shared, request).await?;
+    let key = access(&shared, source, parameters.key(&head).as_deref())?;
+    if parameters.text("service") != Some("turn") {
+        return Err(refused(StatusCode::BAD_REQUEST, "service must be \"turn\""));
     }
+    let Granted { username, password, ttl, .. } = grant(&shared, &key, &parameters.wish()?)?;
+    let is_janus = parameters.text("api").is_some();
+    let uris = shared.uris.iter().map(String::as_str).filter(|uri| !is_janus || !uri.contains('['));
+    Ok(Json(Answer { username, password, ttl, uris: uris.collect() }).into_response())
 }
 
 /// URIs with an IPv6 literal last: Janus splits at `:` and reads the first.

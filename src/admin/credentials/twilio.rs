@@ -11,14 +11,14 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::grant::{Granted, Refused, access, grant, refused, same_id};
+use super::grant::{Granted, access, grant, refused, same_id};
 use super::parameters::Parameters;
 use crate::admin::Shared;
+use crate::admin::reply::Refused;
 use crate::admin::server::Source;
 
 pub(super) async fn tokens(
@@ -26,19 +26,13 @@ pub(super) async fn tokens(
     Extension(Source(source)): Extension<Source>,
     path: Result<Path<String>, PathRejection>,
     request: Request,
-) -> Response {
-    let answer = async {
-        let (head, parameters) = Parameters::of(&shared, request).await?;
-        let key = access(&shared, source, basic(&head.headers).as_deref())?;
-        let Path(sid) = path.map_err(|_| refused(StatusCode::BAD_REQUEST, "the path is not UTF-8"))?;
-        same_id(&key, &sid)?;
-        let granted = grant(&shared, &key, &parameters.wish()?)?;
-        Ok::<_, Refused>(token(&shared, &sid, &granted))
-    };
-    match answer.await {
-        Ok(token) => (StatusCode::CREATED, Json(token)).into_response(),
-        Err(Refused(refusal)) => *refusal,
-    }
+) -> Result<(StatusCode, Json<Value>), Refused> {
+    let (head, parameters) = Parameters::of(&shared, request).await?;
+    let key = access(&shared, source, basic(&head.headers).as_deref())?;
+    let Path(sid) = path.map_err(|_| refused(StatusCode::BAD_REQUEST, "the path is not UTF-8"))?;
+    same_id(&key, &sid)?;
+    let granted = grant(&shared, &key, &parameters.wish()?)?;
+    Ok((StatusCode::CREATED, Json(token(&shared, &sid, &granted))))
 }
 
 fn token(shared: &Shared, sid: &str, granted: &Granted) -> Value {
