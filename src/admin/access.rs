@@ -74,8 +74,13 @@ impl Key {
     /// Whether it is more than a key for credentials: who gives a key an id or a
     /// secret of its own hands it to somebody else, who must not rule here.
     pub(super) fn is_administrators(&self) -> bool {
+        self.tenant() == (None, None)
+    }
+
+    /// Whom it was handed to, by id and secret; all administrators are one.
+    pub(super) fn tenant(&self) -> (Option<&str>, Option<&str>) {
         let terms = self.allowance.terms();
-        terms.id.is_none() && terms.secret.is_none()
+        (terms.id.as_deref(), terms.secret.as_deref())
     }
 }
 

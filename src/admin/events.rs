@@ -27,7 +27,7 @@ use super::access::random_token;
 use super::reply::{self, Refused};
 use super::rooms::{Closed, Inbox, Membership};
 use super::server::{Limits, Source, Stays};
-use super::signal::{self, MAX_MESSAGE, Pace, check_signal};
+use super::signal::{self, Admitted, MAX_MESSAGE, Pace, check_signal};
 
 /// Who posts a message.
 const MEMBER: HeaderName = HeaderName::from_static("floe-member");
@@ -73,8 +73,9 @@ pub(super) async fn join(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
-    let (room, permit) = signal::admit(&shared, source, room, &query.unwrap_or_default(), &headers)?;
-    let (membership, inbox) = shared.rooms.join(&room).map_err(|closed| {
+    let query = query.unwrap_or_default();
+    let Admitted { room, name, permit } = signal::admit(&shared, source, room, &query, &headers)?;
+    let (membership, inbox) = shared.rooms.join(&name).map_err(|closed| {
         let status = match closed {
             Closed::Full => StatusCode::CONFLICT,
             Closed::TooMany => StatusCode::SERVICE_UNAVAILABLE,

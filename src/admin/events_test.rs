@@ -3,7 +3,8 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use super::super::harness::{PATIENCE, Server};
+use super::super::harness::{self, PATIENCE, Server};
+use super::super::{ApiKey, Grants, Live, Terms};
 use super::*;
 
 const OFFER: &str = r#"{"offer": {"type":"offer", "sdp":"v=0"}}"#;
@@ -18,9 +19,13 @@ struct Peer {
 
 impl Peer {
     async fn join(server: &Server, room: &str) -> Self {
+        Self::join_with(server, room, "run-token").await
+    }
+
+    async fn join_with(server: &Server, room: &str, key: &str) -> Self {
         let mut stream = BufReader::new(server.connect().await);
         let request = format!(
-            "GET /signal/{room}/events HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer run-token\r\n\r\n",
+            "GET /signal/{room}/events HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {key}\r\n\r\n",
             server.address
         );
         stream.get_mut().write_all(request.as_bytes()).await.unwrap();
@@ -98,6 +103,35 @@ async fn two_peers_talk_over_http_and_part() {
     first = Peer::join(&server, "other").await;
     first.member = member;
     assert_eq!(first.say(&server, OFFER).await, 403);
+}
+
+#[tokio::test]
+async fn tenants_have_rooms_of_their_own() {
+    let server = Server::with(Limits::default(), |state| {
+        let key = |key: &str, secret: Option<&str>| ApiKey {
+            name: key.to_owned(),
+            key: key.to_owned(),
+            terms: Terms { secret: secret.map(str::to_owned), ..Terms::unlimited() },
+        };
+        let api_keys = vec![key("own", None), key("shop", Some("shop")), key("shop-2", Some("shop"))];
+        state.live = Arc::new(Live::new("run-token", Grants { api_keys, ..harness::grants() }));
+    });
+    let invitation = server.ask("POST", "/api/page/invitation?room=r", "Authorization: Bearer shop\r\n", "");
+    let invitation = invitation.await.json()["invitation"].as_str().unwrap().to_owned();
+    let mut first = Peer::join_with(&server, "r", "shop").await;
+    assert_eq!(first.hear().await, r#"{"peers":1}"#);
+    let mut administrator = Peer::join(&server, "r").await;
+    assert_eq!(administrator.hear().await, r#"{"peers":1}"#);
+    let mut other = Peer::join_with(&server, "r", "own").await;
+    assert_eq!(other.hear().await, r#"{"peers":2}"#);
+    for key in ["shop-2", &invitation] {
+        let mut other = Peer::join_with(&server, "r", key).await;
+        assert_eq!(other.hear().await, r#"{"peers":2}"#, "{key}");
+        assert_eq!(other.say(&server, OFFER).await, 204);
+        drop(other);
+        let heard = [first.hear().await, first.hear().await, first.hear().await, first.hear().await];
+        assert_eq!(heard, [r#"{"peers":2}"#, OFFER, r#"{"left":true}"#, r#"{"peers":1}"#]);
+    }
 }
 
 #[tokio::test]

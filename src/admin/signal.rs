@@ -9,7 +9,9 @@
 //! An open relay for messages would be abused, so a room takes a key, or an
 //! invitation to it: as `Authorization: Bearer …`, as `?token=…`, or from a
 //! browser that wants it out of the URL as a subprotocol `token.…` beside
-//! `floe-signal`. A browser must come from a page of this very origin.
+//! `floe-signal`. A browser must come from a page of this very origin. Keys with an
+//! `id` or a `secret` have rooms of their own: tenants don't meet, nor do they meet
+//! administrators.
 //!
 //! [`events`](super::events) is the same over plain HTTP.
 
@@ -69,40 +71,53 @@ pub(super) async fn join(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refused> {
-    let (room, permit) = admit(&shared, source, room, query.as_deref().unwrap_or_default(), &headers)?;
+    let query = query.unwrap_or_default();
+    let Admitted { name, permit, .. } = admit(&shared, source, room, &query, &headers)?;
     let no_socket = |_| reply::error(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket (version 13)");
     let upgrade = upgrade.map_err(no_socket)?;
     let (rooms, limits, stopping) = (shared.rooms.clone(), shared.limits, shared.stopping.clone());
     Ok(upgrade.protocols([PROTOCOL]).max_message_size(MAX_READ).max_frame_size(MAX_READ).on_upgrade(
         move |mut socket| async move {
-            let end = converse(&mut socket, &rooms, &room, limits, stopping).await;
+            let end = converse(&mut socket, &rooms, &name, limits, stopping).await;
             goodbye(&mut socket, end).await;
             drop(permit);
         },
     ))
 }
 
-/// The room that somebody may enter, and a place to talk from, or why not.
+/// Somebody who may enter a room.
+pub(super) struct Admitted {
+    /// The room as it was asked for.
+    pub(super) room: String,
+    /// As it is told from those of other tenants, who may have the same idea.
+    pub(super) name: String,
+    /// A place to talk from.
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// Lets somebody into a room, or says why not.
 pub(super) fn admit(
     shared: &Shared,
     source: IpAddr,
     room: Result<Path<String>, PathRejection>,
     query: &str,
     headers: &HeaderMap,
-) -> Result<(String, OwnedSemaphorePermit), Refused> {
+) -> Result<Admitted, Refused> {
     if !same_origin(headers) {
         return Err(other_origin().into());
     }
     let key = shown_key(headers, query);
     let room = room.map(|Path(room)| room).ok().filter(|room| is_room_name(room));
     let (shown, now) = (key.as_deref(), shared.steering.now().unix);
-    let is_invited = |room: &String| shown.is_some_and(|shown| shared.invited(shown, room, now).is_some());
-    if !room.as_ref().is_some_and(is_invited) {
-        shared.live.access().key(std::time::Instant::now(), source, shown)?;
-    }
+    let invited = shown.zip(room.as_deref()).and_then(|(shown, room)| shared.invited(shown, room, now));
+    let key = match invited {
+        Some((key, _)) => key,
+        None => shared.live.access().key(std::time::Instant::now(), source, shown)?,
+    };
     let room = room.ok_or_else(reply::bad_room)?;
     let full = |_| reply::error(StatusCode::SERVICE_UNAVAILABLE, "too many peers are in rooms");
-    Ok((room, shared.sockets.clone().try_acquire_owned().map_err(full)?))
+    let permit = shared.sockets.clone().try_acquire_owned().map_err(full)?;
+    Ok(Admitted { name: format!("{:?} {room}", key.tenant()), room, permit })
 }
 
 pub(super) fn other_origin() -> Response {
