@@ -6,50 +6,38 @@ use crate::relay::{
     ShardId,
 };
 
+/// A line about an allocation: which it is, then fields of its own.
+macro_rules! line {
+    ($shard:ident, $summary:ident, $($own:tt)+) => {
+        tracing::info!(
+            target: "floe::allocation",
+            id = %format_args!("{}-{}", $shard.0, $summary.id),
+            user = &*$summary.username,
+            client = %$summary.five_tuple.client,
+            server = %$summary.five_tuple.server,
+            transport = $summary.five_tuple.transport.name(),
+            relays = %Relayed($summary),
+            $($own)+
+        )
+    };
+}
+
 /// An allocation was made.
 pub(super) fn opened(shard: ShardId, summary: &AllocationSummary) {
-    let five_tuple = &summary.five_tuple;
-    tracing::info!(
-        target: "floe::allocation",
-        id = %format_args!("{}-{}", shard.0, summary.id),
-        user = &*summary.username,
-        client = %five_tuple.client,
-        server = %five_tuple.server,
-        transport = five_tuple.transport.name(),
-        relays = %Relayed(summary),
-        "opened"
-    );
+    line!(shard, summary, "opened");
 }
 
 /// An allocation has gone to another 5-tuple (RFC 8016).
 pub(super) fn moved(shard: ShardId, from: FiveTuple, to: &AllocationSummary) {
-    let five_tuple = &to.five_tuple;
-    tracing::info!(
-        target: "floe::allocation",
-        id = %format_args!("{}-{}", shard.0, to.id),
-        user = &*to.username,
-        client = %five_tuple.client,
-        server = %five_tuple.server,
-        transport = five_tuple.transport.name(),
-        relays = %Relayed(to),
-        from_client = %from.client,
-        from_transport = from.transport.name(),
-        "moved"
-    );
+    line!(shard, to, from_client = %from.client, from_transport = from.transport.name(), "moved");
 }
 
 /// An allocation has ended.
 pub(super) fn closed(shard: ShardId, summary: &AllocationSummary, reason: CloseReason) {
-    let five_tuple = &summary.five_tuple;
     let traffic = &summary.traffic;
-    tracing::info!(
-        target: "floe::allocation",
-        id = %format_args!("{}-{}", shard.0, summary.id),
-        user = &*summary.username,
-        client = %five_tuple.client,
-        server = %five_tuple.server,
-        transport = five_tuple.transport.name(),
-        relays = %Relayed(summary),
+    line!(
+        shard,
+        summary,
         seconds = summary.until.since(summary.opened).as_secs(),
         up_packets = traffic.up_packets,
         up_bytes = traffic.up_bytes,

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::fmt;
 
 use super::hello::ClientHello;
+use super::pipe::{Flight, Opened, Pipe, Progress};
 
 /// See `session`; none can be made.
 #[derive(Clone, Debug)]
@@ -14,39 +15,6 @@ impl Context {
     pub(in crate::net) fn new<'a>(_: impl IntoIterator<Item = &'a [u8]>, _: &[u8]) -> Result<Self, String> {
         Err("this floe was built without DTLS (feature dtls)".to_owned())
     }
-}
-
-/// Datagrams: none.
-#[derive(Debug, Default)]
-pub(in crate::net) struct Flight;
-
-impl Flight {
-    pub(in crate::net) fn len(&self) -> usize {
-        0
-    }
-
-    pub(in crate::net) fn datagram(&self, _: usize) -> &[u8] {
-        &[]
-    }
-
-    pub(in crate::net) fn clear(&mut self) {}
-}
-
-/// Carries nothing.
-#[derive(Debug, Default)]
-pub(super) struct Pipe {
-    pub leaving: Flight,
-}
-
-impl Pipe {
-    pub(super) fn put(&mut self, _: &[u8]) {}
-}
-
-#[derive(Debug)]
-pub(super) enum Progress {
-    Waiting,
-    Done,
-    Failed(String),
 }
 
 #[derive(Debug)]
@@ -76,13 +44,6 @@ impl Handshake {
     pub(super) fn into_session(self) -> Session {
         match self.0 {}
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Opened {
-    Message(usize),
-    Nothing,
-    End,
 }
 
 #[derive(Debug)]

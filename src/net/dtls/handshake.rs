@@ -12,7 +12,8 @@ use tokio::time::{sleep, timeout};
 
 use super::fragments::Fragments;
 use super::hello::{ClientHello, LARGEST_HELLO, message, records};
-use super::session::{Flight, Handshake, Progress, Session};
+use super::pipe::{Flight, Progress};
+use super::session::{Handshake, Session};
 use super::sessions::Arrival;
 use crate::net::certificates::Certificates;
 use crate::net::entrance::Tally;

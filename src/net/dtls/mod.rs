@@ -29,6 +29,7 @@ mod fragments;
 mod handshake;
 mod hello;
 mod path;
+mod pipe;
 #[cfg_attr(not(feature = "dtls"), path = "absent.rs")]
 mod session;
 mod sessions;
