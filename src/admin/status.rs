@@ -20,7 +20,7 @@ use super::access::Asker;
 use super::process::{self, Usage};
 use super::sources::Sources;
 use super::totals::{FlowTotal, Totals};
-use super::{Readiness, Shared};
+use super::{Admissions, Readiness, Shared};
 use crate::relay::counters::{CLOSE_REASONS, CODES, Counter, Counters, Flow, METHODS};
 use crate::relay::{DropReason, Now, Transport};
 
@@ -179,14 +179,7 @@ impl Status {
             tcp_connections: totals.connections,
             dtls_sessions: totals.dtls_sessions,
             data_connections: totals.data_connections,
-            counts: Counts {
-                tls_handshakes: admissions.tls.done,
-                tls_handshakes_failed: admissions.tls.failed,
-                dtls_handshakes: admissions.dtls.done,
-                dtls_handshakes_failed: admissions.dtls.failed,
-                lost_log_lines: sources.lost_log_lines.load(Relaxed),
-                ..Counts::of(&totals)
-            },
+            counts: Counts::of(&totals, &admissions, sources.lost_log_lines.load(Relaxed)),
             certificates: admissions
                 .certificates
                 .into_iter()
@@ -217,7 +210,7 @@ impl Shard {
 }
 
 impl Counts {
-    fn of(totals: &Totals) -> Self {
+    fn of(totals: &Totals, admissions: &Admissions, lost_log_lines: u64) -> Self {
         let by_code = CODES.iter().enumerate().map(|(at, code)| {
             (code.number().to_string(), totals.errors.iter().map(|by_code| by_code[at]).sum())
         });
@@ -233,11 +226,11 @@ impl Counts {
             failed_logins: totals.failed_logins,
             opened: totals.opened.iter().sum(),
             closed: counted(CLOSE_REASONS.iter().map(|reason| reason.name().to_owned()).zip(totals.closed)),
-            tls_handshakes: 0,
-            tls_handshakes_failed: 0,
-            dtls_handshakes: 0,
-            dtls_handshakes_failed: 0,
-            lost_log_lines: 0,
+            tls_handshakes: admissions.tls.done,
+            tls_handshakes_failed: admissions.tls.failed,
+            dtls_handshakes: admissions.dtls.done,
+            dtls_handshakes_failed: admissions.dtls.failed,
+            lost_log_lines,
         }
     }
 }

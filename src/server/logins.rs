@@ -2,7 +2,7 @@
 //! that are minted with them.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -11,7 +11,7 @@ use super::{Access, StartError};
 use crate::admin::{self, Grants, Mint, Minted, random_token};
 use crate::auth::{self, Directory, DirectorySettings, Revocations, Secret};
 use crate::config::{Config, Loaded};
-use crate::net::OsRandom;
+use crate::net::{Clock, OsRandom};
 use crate::relay::UnixTime;
 use crate::relay::world::Random as _;
 
@@ -156,8 +156,7 @@ fn minted(secret: &Secret, this_run: bool, now: UnixTime) -> Result<Access, Star
 /// Those of the state directory, where there is one.
 pub(super) fn revocations(config: &Config) -> Result<Arc<Revocations>, StartError> {
     let directory = places(config.state_directory.clone()).state_directory;
-    let now = UnixTime::from_secs(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
-    Revocations::open(directory.as_deref(), now)
+    Revocations::open(directory.as_deref(), Clock::start().now().unix)
         .map(Arc::new)
         .map_err(|error| StartError::System(format!("cannot read what is revoked: {error}")))
 }
