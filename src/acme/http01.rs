@@ -16,9 +16,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::answers::Tokens;
+use crate::net::Accept;
 
 /// Where a certificate authority looks (RFC 8555 §8.3).
 const PATH: &str = "/.well-known/acme-challenge/";
@@ -33,9 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Request line and headers, bytes.
 const MAX_HEAD: usize = 8 * 1024;
 
-/// After a failed accept: without descriptors it would fail again at once.
-const BACK_OFF: Duration = Duration::from_millis(200);
-
 /// Binds one address; needs no runtime.
 pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
@@ -45,8 +43,8 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Answers for as long as it is polled.
 pub(super) async fn serve(listener: TcpListener, tokens: Arc<Tokens>) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
+    let mut arrivals = match Accept::from_std(listener, "certificate authorities") {
+        Ok(arrivals) => arrivals,
         Err(error) => {
             tracing::error!(target: "floe::acme", %error, "http-01 can't be answered");
             return;
@@ -54,10 +52,7 @@ pub(super) async fn serve(listener: TcpListener, tokens: Arc<Tokens>) {
     };
     let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            sleep(BACK_OFF).await;
-            continue;
-        };
+        let (stream, _) = arrivals.accept().await;
         open.retain(|connection| !connection.is_finished());
         if open.len() >= AT_ONCE
             && let Some(oldest) = open.pop_front()

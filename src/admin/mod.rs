@@ -76,7 +76,7 @@ pub use page::{TEST_ALLOCATIONS, TEST_USER};
 pub use signal::check_signal;
 pub use steering::{Reloaded, Steering};
 
-use crate::net::{Visitor, WebCounts};
+use crate::net::{Accept, Visitor, WebCounts};
 use crate::relay::counters::Counters;
 use crate::relay::ports::RelayPool;
 use crate::relay::{Transport, UnixTime};
@@ -226,7 +226,7 @@ impl Admin {
         state: State,
         stop: impl Future<Output = ()>,
     ) -> io::Result<()> {
-        let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        let arrivals = Accept::from_std(self.listener, "administrators")?;
         let (stopping, stop_seen) = watch::channel(false);
         let shared = Arc::new(Shared::new(state, limits, stop_seen.clone())?);
         let sockets = shared.sockets.clone();
@@ -238,7 +238,7 @@ impl Admin {
             let stop = async move { drop(told.wait_for(|stop| *stop).await) };
             server::run(visitors, routes, limits, seen, stop).await;
         };
-        let here = server::run(listener, open(shared), limits, stop_seen, async move {
+        let here = server::run(arrivals, open(shared), limits, stop_seen, async move {
             stop.await;
             stopping.send_replace(true);
         });

@@ -4,12 +4,10 @@
 //! (axum-server has the deadline, but brings its own handles and TLS).
 
 use std::collections::{HashMap, VecDeque};
-use std::io;
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -22,19 +20,18 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_rustls::server::TlsStream;
 
 use super::access::network;
 use super::reply;
-use crate::net::{Seldom, Visitor};
+use crate::net::{Accept, Recorded, Visitor};
 
 /// Request line and headers, bytes.
 const MAX_HEAD: usize = 16 * 1024;
-/// Pause after a failed accept: without descriptors it would fail again at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// For sent bytes to be acknowledged by the other machine.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
@@ -110,21 +107,20 @@ impl Stays {
 pub(super) trait Arrivals: 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// The next one, and who makes it; an error is one of the system's, and
-    /// another one may come after it.
-    fn next(&mut self) -> impl Future<Output = io::Result<(Self::Stream, IpAddr)>> + Send;
+    /// The next one, and who makes it.
+    fn next(&mut self) -> impl Future<Output = (Self::Stream, IpAddr)> + Send;
 
     /// What is done to each request.
     fn mark(_: &mut hyper::Request<Incoming>) {}
 }
 
-impl Arrivals for TcpListener {
+impl Arrivals for Accept {
     type Stream = TcpStream;
 
-    async fn next(&mut self) -> io::Result<(TcpStream, IpAddr)> {
-        let (stream, peer) = self.accept().await?;
+    async fn next(&mut self) -> (TcpStream, IpAddr) {
+        let (stream, peer) = self.accept().await;
         notice_absence(&stream);
-        Ok((stream, peer.ip()))
+        (stream, peer.ip())
     }
 }
 
@@ -132,14 +128,13 @@ impl Arrivals for TcpListener {
 pub(super) struct Visitors(pub(super) mpsc::Receiver<Visitor>);
 
 impl Arrivals for Visitors {
-    type Stream = Visiting;
+    type Stream = TlsStream<Recorded>;
 
-    async fn next(&mut self) -> io::Result<(Visiting, IpAddr)> {
+    async fn next(&mut self) -> (Self::Stream, IpAddr) {
         match self.0.recv().await {
-            Some(visitor) => {
-                notice_absence(visitor.stream.get_ref().0.socket());
-                let source = visitor.client.ip();
-                Ok((Visiting(visitor), source))
+            Some(Visitor { stream, client }) => {
+                notice_absence(stream.get_ref().0.socket());
+                (stream, client.ip())
             }
             // The server is ending.
             None => std::future::pending().await,
@@ -150,37 +145,6 @@ impl Arrivals for Visitors {
     /// (DESIGN.md §5.12) is not for who comes by the public port.
     fn mark(request: &mut hyper::Request<Incoming>) {
         request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
-    }
-}
-
-/// A visitor's stream, which holds their place.
-pub(super) struct Visiting(Visitor);
-
-impl AsyncRead for Visiting {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0.stream).poll_read(context, into)
-    }
-}
-
-impl AsyncWrite for Visiting {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0.stream).poll_shutdown(context)
     }
 }
 
@@ -207,7 +171,6 @@ pub(super) async fn run<A: Arrivals>(
 ) {
     let mut connections = JoinSet::new();
     let mut open: VecDeque<Open> = VecDeque::new();
-    let mut complaints = Seldom::default();
     let mut stop = pin!(stop);
     loop {
         tokio::select! {
@@ -215,22 +178,14 @@ pub(super) async fn run<A: Arrivals>(
             Some(_) = connections.join_next(), if !connections.is_empty() => {
                 open.retain(|one| !one.task.is_finished());
             }
-            arrival = arrivals.next() => match arrival {
-                Ok((stream, source)) => {
-                    if open.iter().filter(|one| !one.stays.is_set()).count() >= limits.connections {
-                        make_room(&mut open);
-                    }
-                    let stays = Stays::default();
-                    let one = connection::<A>(stream, source, stays.clone(), router.clone(), limits, stopping.clone());
-                    open.push_back(Open { source, stays, task: connections.spawn(one) });
+            (stream, source) = arrivals.next() => {
+                if open.iter().filter(|one| !one.stays.is_set()).count() >= limits.connections {
+                    make_room(&mut open);
                 }
-                Err(error) => {
-                    if let Some(unsaid) = complaints.say() {
-                        tracing::warn!(%error, unsaid, "admin: cannot accept a connection");
-                    }
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
+                let stays = Stays::default();
+                let one = connection::<A>(stream, source, stays.clone(), router.clone(), limits, stopping.clone());
+                open.push_back(Open { source, stays, task: connections.spawn(one) });
+            }
         }
     }
     drop(arrivals);

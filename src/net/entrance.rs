@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
@@ -25,10 +25,10 @@ use tokio_rustls::rustls::ServerConnection;
 use tokio_rustls::rustls::server::Acceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::accept::Accept;
 use super::bind::Door;
 use super::limit::{ConnectionLimit, Permit};
 use super::proxy::{self, Origin};
-use super::seldom::Seldom;
 use super::tls::{self, Tls, Wanted};
 use super::web::{self, Pass, Recorded, Routes, Tunnel, Visitor};
 
@@ -47,10 +47,6 @@ pub(super) const WAITING: usize = 64;
 /// A TLS record with a handshake begins with it (RFC 8446 §5.1), and neither
 /// STUN nor ChannelData does.
 const HANDSHAKE: u8 = 0x16;
-
-/// After a failed accept: nothing gets better at once when descriptors or
-/// memory are short.
-const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// A connection that is ready for its first frame.
 #[derive(Debug)]
@@ -170,39 +166,27 @@ impl Entrance {
     /// Accepts at one door, for as long as it is polled.
     pub(super) async fn serve(self: Arc<Self>, door: Door) {
         let Door { listener, plain, tls, web } = door;
-        let listener = match TcpListener::from_std(listener) {
-            Ok(listener) => listener,
+        let mut arrivals = match Accept::from_std(listener, "clients") {
+            Ok(arrivals) => arrivals,
             Err(error) => {
                 tracing::error!(target: "floe::net", %error, "a listener can't be served");
                 return;
             }
         };
-        let mut complaints = Seldom::default();
         loop {
-            match listener.accept().await {
-                Ok((stream, from)) => {
-                    let Ok(place) = Arc::clone(&self.on_the_way).try_acquire_owned() else {
-                        self.tally.refused.fetch_add(1, Relaxed);
-                        continue;
-                    };
-                    let entrance = Arc::clone(&self);
-                    tokio::spawn(async move {
-                        let tunnel = entrance.admit(stream, from, Takes { plain, tls, web }).await;
-                        drop(place);
-                        if let Some(tunnel) = tunnel {
-                            tunnel.run(&entrance.routes.counts).await;
-                        }
-                    });
+            let (stream, from) = arrivals.accept().await;
+            let Ok(place) = Arc::clone(&self.on_the_way).try_acquire_owned() else {
+                self.tally.refused();
+                continue;
+            };
+            let entrance = Arc::clone(&self);
+            tokio::spawn(async move {
+                let tunnel = entrance.admit(stream, from, Takes { plain, tls, web }).await;
+                drop(place);
+                if let Some(tunnel) = tunnel {
+                    tunnel.run(&entrance.routes.counts).await;
                 }
-                // That connection alone is gone.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => {
-                    if let Some(unsaid) = complaints.say() {
-                        tracing::warn!(target: "floe::net", %error, unsaid, "cannot accept TCP connections");
-                    }
-                    tokio::time::sleep(BACK_OFF).await;
-                }
-            }
+            });
         }
     }
 
@@ -224,16 +208,15 @@ impl Entrance {
             }
             Ok(None)
         });
-        let refused = match entered.await {
+        match entered.await {
             Ok(Ok(tunnel)) => return tunnel,
-            Ok(Err(Refusal::Gone)) => return None,
+            Ok(Err(Refusal::Gone)) => {}
             Ok(Err(Refusal::Handshake(error))) => {
-                tracing::debug!(target: "floe::net", from = %from, %error, "TLS handshake failed");
-                &self.tally.handshakes_failed
+                tracing::debug!(target: "floe::net", %from, %error, "TLS handshake failed");
+                self.tally.handshake_failed();
             }
-            Ok(Err(Refusal::Refused)) | Err(_) => &self.tally.refused,
-        };
-        refused.fetch_add(1, Relaxed);
+            Ok(Err(Refusal::Refused)) | Err(_) => self.tally.refused(),
+        }
         None
     }
 
@@ -260,8 +243,9 @@ impl Entrance {
                         stream = socket;
                         Some(session)
                     }
-                    Shaken::Http(stream) => {
-                        return Ok(Prepared::Http(Visitor { stream, client, _permit: permit }));
+                    Shaken::Http(mut stream) => {
+                        stream.get_mut().0.hold(permit);
+                        return Ok(Prepared::Http(Visitor { stream, client }));
                     }
                     Shaken::Pass(heard, pass) => {
                         return Ok(Prepared::Pass(web::tunnel(heard, pass, (client, server), permit)));

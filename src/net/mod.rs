@@ -15,6 +15,7 @@
 //! of TCP relays are no packets: `tcp_relay` has the peers' connections, and
 //! `splice` joins each to a client's.
 
+mod accept;
 mod bind;
 mod certificates;
 mod challenges;
@@ -45,6 +46,7 @@ mod tls;
 pub mod udp;
 mod web;
 
+pub use accept::Accept;
 pub use bind::{BindError, Cause, Listener};
 pub use certificates::{
     CertificateError, CertificateFiles, Certificates, Fault, Set as CertificateSet, provider,

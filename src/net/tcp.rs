@@ -10,15 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::Interest;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::select;
 use tokio::sync::{Notify, mpsc};
 use tokio_rustls::rustls::ServerConnection;
 
+use super::accept::Accept;
 use super::connections::{Departure, Slot, Tenure};
 use super::entrance::Entered;
 use super::limit::{ConnectionLimit, Permit};
-use super::seldom::Seldom;
 use super::splice::{Client, Side, splice};
 use super::stream::{Left, READ_ROOM, Stream};
 use super::tcp_relay::Joined;
@@ -68,10 +68,6 @@ const STALLED: Duration = Duration::from_secs(30);
 /// Deadlines are looked at this often at least, as they move both ways.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// After a failed accept: nothing gets better at once when descriptors or
-/// memory are short.
-const BACK_OFF: Duration = Duration::from_millis(100);
-
 /// Accepts connections for one shard.
 pub(super) async fn accept(
     common: Rc<Common>,
@@ -79,34 +75,21 @@ pub(super) async fn accept(
     limit: Arc<ConnectionLimit>,
     tasks: Tasks,
 ) -> io::Result<()> {
-    let listener = TcpListener::from_std(listener)?;
-    let mut complaints = Seldom::default();
+    let mut arrivals = Accept::from_std(listener, "clients")?;
     loop {
-        match listener.accept().await {
-            Ok((stream, client)) => match limit.enter(client.ip()) {
-                Some(permit) => {
-                    // Either fails only on a connection that is closed already.
-                    let (Ok(server), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else {
-                        continue;
-                    };
-                    let five_tuple = FiveTuple {
-                        client: ClientAddr::new(client),
-                        server: ServerAddr::new(server),
-                        transport: Transport::Tcp,
-                    };
-                    admit(&common, Stream::new(stream, None), five_tuple, permit, &tasks);
-                }
-                None => common.shard.borrow().counters.connections_refused.add(1),
-            },
-            // That connection alone is gone.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                if let Some(unsaid) = complaints.say() {
-                    tracing::warn!(target: "floe::net", %error, unsaid, "cannot accept TCP connections");
-                }
-                tokio::time::sleep(BACK_OFF).await;
-            }
-        }
+        let (stream, client) = arrivals.accept().await;
+        let Some(permit) = limit.enter(client.ip()) else {
+            common.shard.borrow().counters.connections_refused.add(1);
+            continue;
+        };
+        // Either fails only on a connection that is closed already.
+        let (Ok(server), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else { continue };
+        let five_tuple = FiveTuple {
+            client: ClientAddr::new(client),
+            server: ServerAddr::new(server),
+            transport: Transport::Tcp,
+        };
+        admit(&common, Stream::new(stream, None), five_tuple, permit, &tasks);
     }
 }
 

@@ -9,13 +9,13 @@ use std::future;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
-use std::time::Duration;
 
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::accept::Accept;
 use super::seldom::Seldom;
 use super::thread::{Common, Tasks};
 use crate::relay::{ConnectionId, EffectId, Outcome, PeerAddr, RelayId};
@@ -26,10 +26,6 @@ const EARLY_LIMIT: usize = 128 * 1024;
 
 /// Connections the kernel holds for a relay that has not accepted them yet.
 const BACKLOG: u32 = 64;
-
-/// After a failed accept: nothing gets better at once when descriptors or
-/// memory are short.
-const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// A peer's connection.
 #[derive(Debug)]
@@ -166,28 +162,17 @@ impl TcpRelays {
 
 /// Takes in the connections of peers to one relay.
 async fn accept(common: Rc<Common>, tasks: Tasks, relay: RelayId, listener: TcpListener) -> io::Result<()> {
-    let mut complaints = Seldom::default();
+    let mut arrivals = Accept::new(listener, "peers");
     loop {
-        match listener.accept().await {
-            Ok((stream, from)) => {
-                let shard = &mut *common.shard.borrow_mut();
-                let now = shard.clock.now();
-                // Without an id it is closed by being dropped here.
-                if let Some(id) = shard.peer_connection(now, relay, PeerAddr::new(from)) {
-                    let peer = Rc::new(PeerStream::new(stream));
-                    let task = tasks.spawn(keep_early(Rc::clone(&common), id, Rc::clone(&peer)));
-                    shard.tcp_relays.wait(id, task, peer);
-                    shard.flush(now, |_| &[]);
-                }
-            }
-            // That connection alone is gone.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                if let Some(unsaid) = complaints.say() {
-                    tracing::warn!(target: "floe::net", %error, unsaid, "cannot accept connections of peers");
-                }
-                tokio::time::sleep(BACK_OFF).await;
-            }
+        let (stream, from) = arrivals.accept().await;
+        let shard = &mut *common.shard.borrow_mut();
+        let now = shard.clock.now();
+        // Without an id it is closed by being dropped here.
+        if let Some(id) = shard.peer_connection(now, relay, PeerAddr::new(from)) {
+            let peer = Rc::new(PeerStream::new(stream));
+            let task = tasks.spawn(keep_early(Rc::clone(&common), id, Rc::clone(&peer)));
+            shard.tcp_relays.wait(id, task, peer);
+            shard.flush(now, |_| &[]);
         }
     }
 }

@@ -47,8 +47,6 @@ pub struct Visitor {
     pub stream: TlsStream<Recorded>,
     /// Where they are.
     pub client: SocketAddr,
-    /// Their place among the open connections of their address.
-    pub(super) _permit: Permit,
 }
 
 /// What the entrance knows of `[https]`.

@@ -8,6 +8,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::net::limit::Permit;
+
 /// Longest hello, bytes; those with post-quantum keys are some 2 KiB.
 const LONGEST: usize = 16 * 1024;
 
@@ -17,17 +19,24 @@ pub struct Recorded {
     socket: TcpStream,
     /// `None`: nothing is remembered any more.
     heard: Option<Vec<u8>>,
+    /// Its place among the open connections of its client's address.
+    _permit: Option<Permit>,
 }
 
 impl Recorded {
     /// Remembers from now on.
     pub(crate) fn new(socket: TcpStream) -> Self {
-        Self { socket, heard: Some(Vec::new()) }
+        Self { socket, heard: Some(Vec::new()), _permit: None }
     }
 
     /// Forgets, and remembers nothing more.
     pub(crate) fn forget(&mut self) {
         self.heard = None;
+    }
+
+    /// Keeps its place for as long as it is open.
+    pub(in crate::net) fn hold(&mut self, permit: Permit) {
+        self._permit = Some(permit);
     }
 
     /// The socket, and what was read from it.
