@@ -156,9 +156,6 @@ impl Check<'_> {
             }
             Challenge::TlsAlpn01 | Challenge::Http01 => {}
         }
-        if tls().next().is_none() && listen.dtls.is_empty() {
-            self.warn(NAMES, "the certificate is of no use while listen.tls and listen.dtls are empty");
-        }
     }
 }
 

@@ -14,8 +14,10 @@ fn names_are_enough_and_the_terms() {
     assert!(acme.is_on());
     assert_eq!((acme.challenge, acme.directory.as_str()), (Challenge::TlsAlpn01, LETS_ENCRYPT));
     assert!(!load_text("").unwrap().config.acme.is_on());
-    // Nothing is asked of a section that is off.
-    assert_eq!(problems("[acme]\nchallenge = \"http-01\""), "");
+    assert_eq!(
+        problems("[acme]\nagree-to-terms = true"),
+        "warning: floe.toml:2: acme.agree-to-terms: is of no use while acme.names is empty"
+    );
     let refused = with("names = [\"turn.example.org\"]");
     assert!(
         refused.contains("acme.agree-to-terms: read the terms of service of https://acme-v02"),
@@ -64,5 +66,8 @@ fn a_challenge_needs_its_listener() {
     let other = problems(&format!("[listen]\ntls = [\"0.0.0.0:5349\"]\n{keys}"));
     assert!(other.contains("must be forwarded"), "{other}");
     let unused = problems(&format!("{keys}challenge = \"http-01\""));
-    assert!(unused.contains("is of no use while listen.tls and listen.dtls are empty"), "{unused}");
+    assert!(
+        unused.contains("acme.names: is of no use while listen.tls, listen.dtls and https.listen are empty"),
+        "{unused}"
+    );
 }

@@ -16,8 +16,6 @@ use super::load::Loaded;
 pub enum Change {
     /// A reload.
     Live,
-    /// A reload opens what is new; what is gone stays open until a restart.
-    Added,
     /// A restart.
     Restart,
 }
@@ -27,7 +25,6 @@ impl Change {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Live => "live",
-            Self::Added => "added live, removed by a restart",
             Self::Restart => "restart",
         }
     }

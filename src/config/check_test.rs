@@ -15,15 +15,24 @@ fn a_realm_is_text_that_can_be_quoted() {
         "floe.toml:1: realm: has more than 127 characters; write a name, as \"example.org\""
     );
     assert_eq!(problems(&format!("realm = \"{}\"", "ö".repeat(127))), "");
+    for blank in ["realm = \"example.org \"", "realm = \"\u{a0}example.org\""] {
+        let found = problems(blank);
+        assert!(found.starts_with("floe.toml:1: realm: begins or ends with a blank"), "{found}");
+    }
+    let decomposed = load_text("realm = \"Bu\u{308}ro\"").unwrap().config.realm;
+    assert_eq!(decomposed, "B\u{fc}ro", "as clients prepare it");
 }
 
 #[test]
 fn a_listener_is_there_once_and_can_be_bound_somewhere() {
     assert_eq!(
         problems("[listen]\nudp = []\ntcp = []"),
-        "floe.toml:2: listen.udp: is empty, and so are listen.tcp, listen.tls and listen.dtls: nobody could reach the server"
+        "floe.toml:2: listen.udp: is empty, and so are listen.tcp, listen.tls, listen.dtls and https.listen: nobody could reach the server"
     );
     assert_eq!(problems("[listen]\nudp = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\ntcp = []"), "");
+    let https = "[listen]\nudp = []\ntcp = []\n[https]\nlisten = [\"0.0.0.0:443\"]\n";
+    let pair = "[tls]\ncertificate = \"a.pem\"\nprivate-key = \"a.key\"";
+    assert_eq!(problems(&format!("{https}{pair}")), "", "TURN is served there too");
     assert_eq!(
         problems("[listen]\nudp = [\n\"0.0.0.0:3478\",\n\"0.0.0.0:3478\"]"),
         "floe.toml:4: listen.udp: 0.0.0.0:3478 is listed twice; remove one"
@@ -54,7 +63,7 @@ fn tls_takes_a_certificate_and_a_certificate_its_key() {
     );
     assert_eq!(
         problems("[tls]\ncertificate = \"a.pem\"\nprivate-key = \"a.key\""),
-        "warning: floe.toml:2: tls.certificate: is of no use while listen.tls and listen.dtls are empty"
+        "warning: floe.toml:2: tls.certificate: is of no use while listen.tls, listen.dtls and https.listen are empty"
     );
     let listen = "[listen]\ntls = [\"0.0.0.0:5349\"]\n[tls]\n";
     let pair = "{ certificate = \"a.pem\", private-key = \"a.key\" }";
@@ -85,7 +94,7 @@ fn balancers_are_named_one_by_one() {
         problems("[listen]\nproxy-protocol-from = [\"10.1.0.0/8\"]\ntcp = []"),
         "warning: floe.toml:2: listen.proxy-protocol-from: 10.1.0.0/8 covers all of 10.0.0.0/8; \
          write that, or the address alone\n\
-         warning: floe.toml:2: listen.proxy-protocol-from: is of no use without listen.tcp and listen.tls"
+         warning: floe.toml:2: listen.proxy-protocol-from: is of no use while listen.tcp, listen.tls and https.listen are empty"
     );
 }
 
@@ -104,6 +113,9 @@ fn relay_ports_are_a_range_above_the_systems() {
         problems("[listen]\nudp = [\"0.0.0.0:50000\"]"),
         "warning: floe.toml:2: listen.udp: port 50000 is also one of relay.ports"
     );
+    let dtls =
+        problems("[listen]\ndtls = [\"0.0.0.0:50000\"]\n[acme]\nnames = [\"a.b\"]\nagree-to-terms = true");
+    assert!(dtls.contains("listen.dtls: port 50000 is also one of relay.ports"), "{dtls}");
 }
 
 #[test]
@@ -243,6 +255,30 @@ fn the_admin_address_is_not_a_listeners() {
     assert_eq!(
         problems(&format!("[admin]\nlisten = \"\"\napi-keys = [\"{GOOD_SECRET}\"]")),
         "warning: floe.toml:3: admin.api-keys: is of no use while admin.listen is \"\" (off)"
+    );
+}
+
+#[test]
+fn a_value_that_nothing_reads_is_told() {
+    for (text, told) in [
+        ("[acme]\ncontact = [\"a@b.org\"]", "acme.contact: is of no use while acme.names is empty"),
+        ("[https]\nadmin = false", "https.admin: is of no use while https.listen is empty"),
+        ("[stun]\nalternate-port = 1", "stun.alternate-port: is of no use while stun.nat-discovery is false"),
+        (
+            "[admin]\ncors = [\"*\"]\nlisten = \"\"",
+            "admin.cors: is of no use while admin.listen is \"\" (off)",
+        ),
+        (
+            "[auth]\noauth-server-name = \"a\"",
+            "auth.oauth-server-name: is of no use while auth.oauth-keys is empty",
+        ),
+    ] {
+        assert_eq!(problems(text), format!("warning: floe.toml:2: {told}"));
+    }
+    assert_eq!(
+        problems("[acme]\nhttp-listen = [\"0.0.0.0:80\", \"[::]:80\"]\n[https]\nadmin = true"),
+        "",
+        "they are the defaults"
     );
 }
 

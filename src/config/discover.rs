@@ -135,11 +135,7 @@ impl Check<'_> {
         if relay.discover.len() > MAX_SOURCES {
             self.error(KEY, format!("has {} entries; at most {MAX_SOURCES}", relay.discover.len()));
         }
-        for (index, source) in relay.discover.iter().enumerate() {
-            if relay.discover.iter().take(index).any(|other| other == source) {
-                self.entry_error(KEY, index, format!("{source} is listed twice; remove one"));
-            }
-        }
+        self.once(KEY, &relay.discover);
         if !relay.external_addresses.is_empty() {
             self.error(KEY, "relay.external-addresses says already what it would find out; give one of both");
         }

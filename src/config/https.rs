@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use tokio_rustls::rustls::pki_types::DnsName;
 
 use super::acme::Challenge;
-use super::check::{Check, clashes};
+use super::check::Check;
+use super::listen::clashes;
 
 /// `[https]`
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -60,9 +61,6 @@ impl Check<'_> {
                 "https.admin",
                 "shows the admin server, which admin.listen turns off; set one of them otherwise",
             );
-        }
-        if https.listen.is_empty() && !https.web_servers.is_empty() {
-            self.warn(SERVERS, "are of no use while https.listen is empty");
         }
         self.web_servers();
     }
@@ -150,6 +148,6 @@ mod tests {
         let bare = problems("[https]\nlisten = [\"0.0.0.0:443\"]");
         assert!(bare.contains("https.listen: needs a certificate"), "{bare}");
         let off = problems("[https]\nweb-servers = [{ names = [\"a.b\"], to = \"a:1\" }]");
-        assert!(off.contains("https.web-servers: are of no use"), "{off}");
+        assert!(off.contains("https.web-servers: is of no use"), "{off}");
     }
 }

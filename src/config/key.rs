@@ -1,6 +1,8 @@
 //! The list of keys as people see it: what kind of value each takes, in words.
 //! A test holds it against the model.
 
+use toml::{Table, Value};
+
 /// One key of the configuration.
 #[derive(Debug)]
 pub(super) struct Key {
@@ -54,6 +56,14 @@ impl Key {
     /// The environment variable that sets it.
     pub(super) fn variable(&self) -> String {
         format!("FLOE_{}", self.path.to_uppercase().replace('.', "__").replace('-', "_"))
+    }
+
+    /// Its value in a whole configuration.
+    pub(super) fn of<'a>(&self, configuration: &'a Table) -> Option<&'a Value> {
+        match self.section() {
+            "" => configuration.get(self.name()),
+            section => configuration.get(section)?.get(self.name()),
+        }
     }
 
     /// The key of this path.

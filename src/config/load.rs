@@ -15,6 +15,7 @@ use super::key::{self, KEYS, Key, Kind};
 use super::layer::{self, Given, Sources};
 use super::model::Config;
 use super::problem::{Invalid, Origin, Problem, Report};
+use crate::auth;
 
 /// A configuration that can be used.
 #[derive(Clone, Debug)]
@@ -61,12 +62,8 @@ impl Loaded {
     /// Every key with its value and origin, in the reference file's order.
     pub fn effective(&self) -> Vec<Effective<'_>> {
         let table = Table::try_from(&self.config).unwrap_or_default();
-        let value = |key: &Key| match key.section() {
-            "" => table.get(key.name()),
-            section => table.get(section)?.get(key.name()),
-        };
         let effective = |key: &'static Key| {
-            let value = value(key)?.clone();
+            let value = key.of(&table)?.clone();
             Some(Effective { section: key.section(), name: key.name(), value, origin: self.origin(key.path) })
         };
         KEYS.iter().filter_map(effective).collect()
@@ -111,6 +108,10 @@ fn judge(values: impl IntoIterator<Item = Given>, mut report: Report) -> Result<
     }
     if let Some(config) = &mut config {
         check::check(config, &given, &mut report);
+        // As clients send it, who have to prepare it too (RFC 8489 §9.2.3.2).
+        if let Ok(normal) = auth::opaque_string(&config.realm) {
+            config.realm = normal.into_owned();
+        }
         let balancers = &mut config.listen.proxy_protocol_from;
         for prefix in config.peers.allow.iter_mut().chain(&mut config.peers.deny).chain(balancers) {
             *prefix = prefix.trunc();

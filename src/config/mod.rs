@@ -9,7 +9,9 @@
 //! Called by `cli`; its types are read wherever a server is put together.
 
 mod acme;
+mod admin;
 mod alternate;
+mod auth;
 mod change;
 mod check;
 pub mod coturn;
@@ -17,27 +19,34 @@ mod discover;
 mod https;
 mod key;
 mod layer;
+mod listen;
 mod load;
 mod model;
 mod oauth;
+mod peers;
 mod problem;
+mod relay;
 mod secret;
+mod stun;
 pub mod urls;
 
 pub use acme::{Acme, Challenge};
+pub use admin::{Admin, ApiKey, KeyTerms};
 pub use alternate::AlternateServer;
+pub use auth::{Auth, SharedSecret};
 pub use change::{Change, Fingerprint, change_of};
 pub use discover::{AddressSource, Cloud};
 pub use https::{Https, WebServer};
 pub use layer::{FILE_VARIABLE, Flag, Sources};
+pub use listen::{CertificatePair, Listen, Tls};
 pub use load::{Effective, Loaded, load, load_text};
-pub use model::{
-    Admin, ApiKey, Auth, CertificatePair, Config, KeyTerms, Limits, Listen, Log, LogFormat, Peers, PortRange,
-    Relay, SharedSecret, Tls,
-};
+pub use model::{Config, Limits, Log, LogFormat};
 pub use oauth::{OauthKey, TokenAlgorithm};
+pub use peers::Peers;
 pub use problem::{Invalid, Origin, Problem, Severity};
+pub use relay::{PortRange, Relay};
 pub use secret::Secret;
+pub use stun::Stun;
 
 #[cfg(test)]
 #[path = "reference_test.rs"]

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::auth::Auth;
 use super::check::Check;
-use super::model::Auth;
 use super::secret::Secret;
 use crate::auth;
 use crate::relay::UnixTime;
@@ -83,9 +83,6 @@ impl Check<'_> {
             }
             self.oauth_key(index, entry, &which);
         }
-        if !name.is_empty() && keys.is_empty() {
-            self.warn(SERVER_NAME, "is of no use while auth.oauth-keys is empty");
-        }
         if name.len() > auth::SERVER_NAME_BYTES || name.chars().any(char::is_control) {
             let most = auth::SERVER_NAME_BYTES;
             self.error(
@@ -100,8 +97,7 @@ impl Check<'_> {
         if let Err(fault) = auth::OauthKey::new(&entry.settings()) {
             self.entry_error(KEYS, index, format!("{which}: {fault}; {MAKE_ONE}"));
         } else if let Some(fault) = auth::weak_token_key(entry.key.expose()) {
-            let origin = self.entry_origin(KEYS, index);
-            self.weak(origin, format!("{KEYS}: {which} {fault}; {MAKE_ONE}"));
+            self.weak(KEYS, index, format!("{which} {fault}; {MAKE_ONE}"));
         }
     }
 }

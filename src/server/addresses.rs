@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::certificates;
 use crate::config::{Config, urls};
 use crate::net::discover;
 use crate::relay::{Family, Transport};
@@ -28,6 +29,7 @@ pub fn urls_of(config: &Config) -> Vec<String> {
         (Transport::Udp, &listen.udp),
         (Transport::Tcp, &listen.tcp),
         (Transport::Tls, &listen.tls),
+        (Transport::Tls, &config.https.listen),
         (Transport::Dtls, &listen.dtls),
     ];
     let listeners: Vec<_> = all
@@ -35,7 +37,8 @@ pub fn urls_of(config: &Config) -> Vec<String> {
         .flat_map(|(transport, addresses)| addresses.iter().map(move |address| (transport, *address)))
         .filter(|(_, address)| address.port() != 0)
         .collect();
-    urls::urls(&listeners, &relay_addresses(config), config.acme.names.first().map(String::as_str))
+    let host = certificates::host(config).or_else(|| config.acme.names.first().cloned());
+    urls::urls(&listeners, &relay_addresses(config), host.as_deref())
 }
 
 /// Each relay takes a descriptor. Returns how many may be open.

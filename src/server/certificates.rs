@@ -43,6 +43,12 @@ pub(super) fn read(config: &Config, dtls: bool) -> Result<CertificateSet, StartE
     })
 }
 
+/// The host name that the default one of `[tls]` is for; `None` where it says none, or
+/// can't be read.
+pub(super) fn host(config: &Config) -> Option<String> {
+    Certificates::from(read(config, false).ok()?).host()
+}
+
 /// What the admin room asks of TLS and balancers at each scrape; `None` without
 /// them.
 pub(super) fn admissions(

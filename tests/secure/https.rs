@@ -10,7 +10,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ALL_VERSIONS, ClientConnection, ServerConnection, StreamOwned};
 
 use crate::support::authority::{HOST, Tls, client, shown};
-use crate::support::{ALICE, Authority, Config, PATIENCE, Peer, Request, Server};
+use crate::support::command::floe;
+use crate::support::{ALICE, Authority, Config, PATIENCE, Peer, Request, SECRET, Server};
 
 const WEB: &str = "www.tests.example";
 
@@ -74,6 +75,27 @@ fn turn_and_the_page_are_at_one_port() {
     assert_eq!(server.metric("floe_https_connections_total", &["to=\"admin\""]), 3.0);
     assert_eq!(server.metric("floe_allocations_opened_total", &["transport=\"tls\""]), 3.0);
     server.logs(&format!("turns:{HOST}:{}", server.all("tls")[0].port()));
+}
+
+#[test]
+fn the_port_alone_is_a_server() {
+    let authority = Authority::new();
+    let none = Vec::<String>::new;
+    let server = Server::start(|config| {
+        everything(&authority, config, None);
+        config.set("listen.udp", none()).set("listen.tcp", none()).set("https.listen", vec!["127.0.0.1:0"]);
+        config.set("auth.secrets", vec![SECRET]);
+    });
+    call(open(&authority, &server, HOST, &["stun.turn"]).unwrap());
+    // Its URL is known without it too, by the name in its certificate.
+    let output = floe()
+        .args(["credentials", "--offline", "--set", "https.listen=[\"127.0.0.1:8443\"]", "--config"])
+        .arg(server.directory().join("floe.toml"))
+        .output()
+        .expect("floe runs");
+    let login: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let urls = &login["iceServers"][0]["urls"];
+    assert_eq!(*urls, serde_json::json!([format!("turns:{HOST}:8443?transport=tcp")]), "{login}");
 }
 
 // A browser connects there from anywhere, a proxy from this machine.

@@ -128,7 +128,7 @@ fn origins(config: &Config) -> Option<Finding> {
 }
 
 fn encryption(config: &Config) -> Option<Finding> {
-    if !config.listen.tls.is_empty() {
+    if !config.listen.tls.is_empty() || !config.https.listen.is_empty() {
         return None;
     }
     Some(Finding::ok(
