@@ -22,10 +22,14 @@ use crate::server;
 
 /// `floe credentials …`
 #[derive(clap::Args, Debug)]
+#[command(
+    mut_group("SourceArgs", |group| group.requires("offline")),
+    mut_group("ServerArgs", |group| group.conflicts_with("offline"))
+)]
 pub(super) struct Args {
     /// Whom they are for; quotas count by it. Without it the running server makes a
     /// name up.
-    #[arg(long, short)]
+    #[arg(long, short, conflicts_with = "oauth")]
     user: Option<String>,
     /// For how long they are good, seconds.
     #[arg(long, short, value_name = "SECONDS", default_value_t = MAX_TTL, value_parser = clap::value_parser!(u64).range(1..))]
@@ -122,6 +126,10 @@ fn now() -> UnixTime {
 fn made_here(args: &Args) -> Result<Login, Failure> {
     let config = load(&args.sources.sources())?.config;
     let urls = if args.url.is_empty() { server::urls_of(&config) } else { args.url.clone() };
+    if urls.is_empty() {
+        let text = "where clients reach the server can't be told from the configuration: give --url";
+        return Err(Failure::Wrong(text.to_owned()));
+    }
     let now = now();
     if let Some(kid) = &args.oauth {
         return access_token(&config, kid, (args.lifetime, now), urls);

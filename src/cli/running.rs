@@ -18,7 +18,7 @@ const STATE_DIRECTORY: &str = "FLOE_STATE_DIRECTORY";
 pub(super) struct ServerArgs {
     /// Admin address of the server, http://HOST:PORT; default: the server that
     /// runs on this machine for this user.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = admin_url)]
     admin: Option<String>,
     /// API key, or the token of the run; default: the running server's token.
     #[arg(long, value_name = "KEY", requires = "admin", allow_hyphen_values = true)]
@@ -36,12 +36,9 @@ impl ServerArgs {
     /// The server; `Err` says which flag helps.
     pub(super) fn find(&self) -> Result<RunningServer, Failure> {
         let mut found = all().into_iter();
-        if let Some(admin) = &self.admin {
-            let admin = admin.trim_end_matches('/').to_owned();
-            let token = self.token.clone().or_else(|| {
-                let known = found.find(|runtime| runtime.admin.as_deref().is_some_and(|a| same(a, &admin)));
-                known.map(|runtime| runtime.token)
-            });
+        if let Some(admin) = self.admin.clone() {
+            let known = found.find(|runtime| runtime.admin.as_ref() == Some(&admin));
+            let token = self.token.clone().or_else(|| known.map(|runtime| runtime.token));
             return Ok(RunningServer { admin, token });
         }
         let first = found.next().ok_or_else(|| {
@@ -68,9 +65,18 @@ pub(super) fn all() -> Vec<Runtime> {
     runtime_file::find(&server::places(configured)).into_iter().map(|(_, runtime)| runtime).collect()
 }
 
-fn same(one: &str, other: &str) -> bool {
-    let bare = |url: &str| url.trim_start_matches("http://").trim_end_matches('/').to_owned();
-    bare(one) == bare(other)
+/// `http://HOST:PORT` of what a user writes.
+pub(super) fn admin_url(text: &str) -> Result<String, &'static str> {
+    if text.starts_with("https://") {
+        return Err("https:// is not supported: write http://HOST:PORT, the server's admin.listen");
+    }
+    let authority = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok() => {
+            Ok(format!("http://{authority}"))
+        }
+        _ => Err("write http://HOST:PORT"),
+    }
 }
 
 impl RunningServer {
@@ -165,6 +171,17 @@ mod tests {
         assert_eq!(duration(59), "59 s");
         assert_eq!(duration(3725), "1 h 02 min");
         assert_eq!(duration(90_000), "1 d 01 h");
+    }
+
+    #[test]
+    fn an_admin_address_is_one_of_http_with_a_port() {
+        for text in ["http://127.0.0.1:8080/", "http://127.0.0.1:8080", "127.0.0.1:8080"] {
+            assert_eq!(admin_url(text).as_deref(), Ok("http://127.0.0.1:8080"));
+        }
+        assert_eq!(admin_url("[::1]:8080").as_deref(), Ok("http://[::1]:8080"));
+        for text in ["https://turn.example.org:443", "turn.example.org", "http://:80", "http://a/b:80", ""] {
+            assert!(admin_url(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -65,6 +65,29 @@ fn a_secret_at_hand_makes_them_without_a_server() {
     assert!(text(&none).contains("auth.secrets"), "{}", text(&none));
 }
 
+#[test]
+fn a_flag_that_nothing_would_read_is_refused() {
+    for (flags, told) in [
+        (&["--config", "floe.toml"][..], "--offline"),
+        (&["--realm", "a"], "--offline"),
+        (&["--url", "turn:a"], "--offline"),
+        (&["--offline", "--admin", "http://127.0.0.1:1"], "--admin"),
+        (&["--offline", "--oauth", KID, "--user", "alice"], "--user"),
+        // No address could be told.
+        (&["--offline", "--set", "listen.udp=127.0.0.1:0", "--set", "listen.tcp=[]"], "--url"),
+    ] {
+        let secret = format!("[\"{SECRET}\"]");
+        let output = floe()
+            .args(["credentials"])
+            .args(flags)
+            .env("FLOE_AUTH__SECRETS", secret)
+            .output()
+            .expect("floe runs");
+        assert_eq!(output.status.code(), Some(2), "{flags:?}: {}", text(&output));
+        assert!(text(&output).contains(told), "{flags:?}: {}", text(&output));
+    }
+}
+
 /// RFC 7635: the token's key signs the requests as it is.
 #[test]
 fn an_access_token_logs_in() {
@@ -72,7 +95,7 @@ fn an_access_token_logs_in() {
         let key = Table::from_iter([("kid".to_owned(), KID.into()), ("key".to_owned(), KEY.into())]);
         config.set("auth.oauth-keys", vec![toml::Value::from(key)]);
     });
-    let login = made_here(&server, &["--oauth", KID, "--lifetime", "600"]);
+    let login = made_here(&server, &["--oauth", KID, "--lifetime", "600", "--url", "turn:turn.example.org"]);
     let with = login["iceServers"].as_array().and_then(|servers| servers.last()).expect("a server");
     assert_eq!((&login["username"], &with["credentialType"]), (&KID.into(), &"oauth".into()));
     let part =
