@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use super::pair::mint;
+use super::login::{Given, LoginArgs, WayArgs, mint};
 use super::surroundings::Surroundings;
 use super::{Failure, logging, say};
 use crate::client::Credentials;
@@ -28,6 +28,8 @@ use progress::Bar;
 const PER_USER: usize = 32;
 /// Users that a running server is asked to make; it is asked once for each.
 const MAX_ASKED: usize = 64;
+/// Whom credentials are made for, each with a number behind it.
+const USER: &str = "floe-bench";
 /// Users that are made of a secret here.
 const MAX_MADE: usize = 4_096;
 
@@ -66,6 +68,8 @@ struct RelayArgs {
     #[command(flatten)]
     server: ServerArgs,
     #[command(flatten)]
+    login: LoginArgs,
+    #[command(flatten)]
     traffic: TrafficArgs,
     /// Packets a second of all clients, in each direction: 500, 40k, max; several are tried in turn
     #[arg(long, value_name = "RATE", default_value = "10k", value_delimiter = ',')]
@@ -79,11 +83,13 @@ struct SearchArgs {
     #[command(flatten)]
     server: ServerArgs,
     #[command(flatten)]
+    login: LoginArgs,
+    #[command(flatten)]
     traffic: TrafficArgs,
-    /// The rate to begin with
+    /// The rate to begin with, in each direction
     #[arg(long, value_name = "RATE", default_value = "5k", value_parser = finite)]
     from: f64,
-    /// The highest rate to try
+    /// The highest rate to try, in each direction
     #[arg(long, value_name = "RATE", default_value = "10M", value_parser = finite)]
     to: f64,
     /// How long each rate is measured
@@ -101,6 +107,8 @@ struct SearchArgs {
 struct SoakArgs {
     #[command(flatten)]
     server: ServerArgs,
+    #[command(flatten)]
+    login: LoginArgs,
     #[command(flatten)]
     traffic: TrafficArgs,
     /// Packets a second of all clients, in each direction
@@ -135,6 +143,8 @@ struct BindingArgs {
 struct AllocateArgs {
     #[command(flatten)]
     server: ServerArgs,
+    #[command(flatten)]
+    login: LoginArgs,
     /// Allocations a second: 50, 2k, max; several are tried in turn
     #[arg(long, value_name = "RATE", default_value = "50", value_delimiter = ',')]
     rate: Vec<Rate>,
@@ -155,27 +165,8 @@ struct ServerArgs {
     /// local server
     #[arg(value_name = "URL", value_parser = server_url)]
     url: Option<(ServerUrl, bool)>,
-    /// User of the server; default: time-limited credentials of the running local server
-    #[arg(long, value_name = "NAME", env = "TURN_USERNAME")]
-    username: Option<String>,
-    /// Password of that user
-    #[arg(
-        long,
-        value_name = "PASSWORD",
-        env = "TURN_PASSWORD",
-        hide_env_values = true,
-        requires = "username"
-    )]
-    password: Option<String>,
-    /// Shared secret of the server, to make time-limited credentials from
-    #[arg(long, value_name = "SECRET", env = "TURN_SECRET", hide_env_values = true)]
-    secret: Option<String>,
-    /// Transport to the server; default: what the URL says, else udp
-    #[arg(long, value_parser = PossibleValuesParser::new(["udp", "tcp", "tls", "dtls"]).try_map(|t| t.parse::<Transport>()))]
-    transport: Option<Transport>,
-    /// Certificate authorities that may vouch for the server over TLS and DTLS, PEM; default: the system's
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
+    #[command(flatten)]
+    way: WayArgs,
     /// The server's process, when it runs here: its CPU and memory are measured too; default: that of the running
     /// local floe
     #[arg(long, value_name = "PID")]
@@ -244,7 +235,7 @@ struct TimeArgs {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     logging::plain("off,floe=warn")?;
-    let (server, job) = match &args.mode {
+    let (server, login, job) = match &args.mode {
         None => args.relay.job(),
         Some(Mode::Relay(args)) => args.job(),
         Some(Mode::Search(args)) => args.job()?,
@@ -259,7 +250,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
-    let options = runtime.block_on(server.options(job))?;
+    let options = runtime.block_on(server.options(login, job))?;
     // Before the run, which may be a long one.
     let page = server.report.as_ref().map(Page::create).transpose()?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -311,46 +302,51 @@ async fn stop_on_interrupt(stop: Arc<AtomicBool>) {
     }
 }
 
+/// Who logs in: nobody, for STUN.
+type Asked<'a> = (&'a ServerArgs, Option<&'a LoginArgs>, Job);
+
 impl RelayArgs {
-    fn job(&self) -> (&ServerArgs, Job) {
-        (&self.server, Job::Relay(self.traffic.traffic(), self.rate.clone(), self.time.bounds()))
+    fn job(&self) -> Asked<'_> {
+        (
+            &self.server,
+            Some(&self.login),
+            Job::Relay(self.traffic.traffic(), self.rate.clone(), self.time.bounds()),
+        )
     }
 }
 
 impl SearchArgs {
-    fn job(&self) -> Result<(&ServerArgs, Job), Failure> {
+    fn job(&self) -> Result<Asked<'_>, Failure> {
         if self.from > self.to {
             return Err(Failure::Wrong("--from must not be above --to".to_owned()));
         }
         let Self { duration, warmup, max_loss, .. } = *self;
         let bounds = Bounds { warmup, duration, max_loss: Some(max_loss) };
-        Ok((
-            &self.server,
-            Job::Search(self.traffic.traffic(), RangeInclusive::new(self.from, self.to), bounds),
-        ))
+        let job = Job::Search(self.traffic.traffic(), RangeInclusive::new(self.from, self.to), bounds);
+        Ok((&self.server, Some(&self.login), job))
     }
 }
 
 impl SoakArgs {
-    fn job(&self) -> (&ServerArgs, Job) {
+    fn job(&self) -> Asked<'_> {
         let bounds =
             Bounds { warmup: Duration::ZERO, duration: self.duration, max_loss: Some(self.max_loss) };
-        (&self.server, Job::Soak(self.traffic.traffic(), self.rate, bounds))
+        (&self.server, Some(&self.login), Job::Soak(self.traffic.traffic(), self.rate, bounds))
     }
 }
 
 impl BindingArgs {
-    fn job(&self) -> (&ServerArgs, Job) {
+    fn job(&self) -> Asked<'_> {
         let (clients, burst) = (self.clients as usize, self.burst as usize);
         let (rates, bounds) = (self.rate.clone(), self.time.bounds());
-        (&self.server, Job::Binding { clients, burst, rates, bounds })
+        (&self.server, None, Job::Binding { clients, burst, rates, bounds })
     }
 }
 
 impl AllocateArgs {
-    fn job(&self) -> (&ServerArgs, Job) {
+    fn job(&self) -> Asked<'_> {
         let bounds = Bounds { warmup: Duration::ZERO, duration: self.duration, max_loss: self.max_loss };
-        (&self.server, Job::Allocate { rates: self.rate.clone(), hold: self.hold, bounds })
+        (&self.server, Some(&self.login), Job::Allocate { rates: self.rate.clone(), hold: self.hold, bounds })
     }
 }
 
@@ -379,9 +375,8 @@ impl TrafficArgs {
 impl ServerArgs {
     /// The flags, completed by what runs here. What belongs to a local server
     /// (credentials, process) is used for no other.
-    async fn options(&self, job: Job) -> Result<Options, Failure> {
+    async fn options(&self, login: Option<&LoginArgs>, job: Job) -> Result<Options, Failure> {
         let (surroundings, _) = Surroundings::find(true).await?;
-        let is_binding = matches!(job, Job::Binding { .. });
         if let Job::Relay(traffic, ..) | Job::Soak(traffic, ..) | Job::Search(traffic, ..) = &job
             && traffic.far_end == Some(End::Relay)
             && traffic.peer_address.is_some()
@@ -389,14 +384,15 @@ impl ServerArgs {
             return Err(Failure::Wrong("--peer-address has no meaning with --far-end relay".to_owned()));
         }
         let wrong = |text: &str| Failure::Wrong(text.to_owned());
+        let wanted = self.way.wanted(self.url.as_ref().map(|(url, _)| url))?;
         let url = match &self.url {
-            Some((_, true)) if !is_binding => {
+            Some((_, true)) if login.is_some() => {
                 return Err(wrong("a STUN URL has no relay; write turn:HOST:PORT, or measure `binding`"));
             }
             Some((url, _)) => url.clone(),
             None => {
                 let speaks = |url: &&ServerUrl| {
-                    self.transport.is_none_or(|wanted| url.transport.unwrap_or(Transport::Udp) == wanted)
+                    wanted.is_none_or(|wanted| url.transport.unwrap_or(Transport::Udp) == wanted)
                 };
                 let found = surroundings.servers.iter().find(speaks);
                 found.cloned().ok_or_else(|| {
@@ -404,12 +400,7 @@ impl ServerArgs {
                 })?
             }
         };
-        let transport = match (self.transport, url.transport) {
-            (Some(flag), Some(url)) if flag != url => {
-                return Err(Failure::Wrong(format!("--transport {flag} contradicts the {url} of the URL")));
-            }
-            (flag, url) => flag.or(url).unwrap_or(Transport::Udp),
-        };
+        let transport = wanted.or(url.transport).unwrap_or(Transport::Udp);
         if let Job::Relay(traffic, ..) | Job::Soak(traffic, ..) | Job::Search(traffic, ..) = &job
             && transport == Transport::Dtls
             && traffic.payload > LARGEST_OVER_DTLS
@@ -418,11 +409,11 @@ impl ServerArgs {
                 "a message over DTLS has to fit a record: --payload {LARGEST_OVER_DTLS} at most"
             )));
         }
-        let server = resolve(&url, transport, self.ca.as_deref()).await.map_err(Failure::Wrong)?;
+        let server = resolve(&url, transport, self.way.ca.as_deref()).await.map_err(Failure::Wrong)?;
         let is_local = is_listener(&surroundings, &server);
-        let credentials = match is_binding {
-            true => Vec::new(),
-            false => self.credentials(users(&job), is_local.then_some(&surroundings)).await?,
+        let credentials = match login {
+            Some(login) => credentials(login, users(&job), is_local.then_some(&surroundings)).await?,
+            None => Vec::new(),
         };
         Ok(Options {
             server,
@@ -433,36 +424,36 @@ impl ServerArgs {
             job,
         })
     }
+}
 
-    /// So many users, or the one that is named.
-    async fn credentials(
-        &self,
-        users: usize,
-        local: Option<&Surroundings>,
-    ) -> Result<Vec<Credentials>, Failure> {
-        if let (Some(username), Some(password)) = (&self.username, &self.password) {
-            return Ok(vec![Credentials { username: username.clone(), password: password.clone() }]);
+/// So many users, or the one that is named.
+async fn credentials(
+    login: &LoginArgs,
+    users: usize,
+    local: Option<&Surroundings>,
+) -> Result<Vec<Credentials>, Failure> {
+    match login.given()? {
+        Given::Credentials(credentials) => return Ok(vec![credentials]),
+        Given::Secret(secret, user) => {
+            let user = user.unwrap_or(USER);
+            return (0..users.clamp(1, MAX_MADE)).map(|at| mint(secret, &format!("{user}-{at}"))).collect();
         }
-        let user = self.username.as_deref().unwrap_or("floe-bench");
-        if let Some(secret) = &self.secret {
-            let made = (0..users.clamp(1, MAX_MADE)).map(|at| mint(secret, &format!("{user}-{at}")));
-            return made.collect::<Result<_, _>>().map_err(Failure::Wrong);
-        }
-        let mut minted = Vec::new();
-        for at in 0..users.clamp(1, MAX_ASKED) {
-            let Some(local) = local else { break };
-            match local.mint(&format!("{user}-{at}")).await {
-                Some(credentials) => minted.push(credentials),
-                None => break,
+        Given::Nothing => {}
+    }
+    let give = "give --secret, or --username and --password (or TURN_SECRET, …)";
+    let local = local.ok_or_else(|| Failure::Wrong(format!("no credentials: {give}")))?;
+    let mut minted = Vec::new();
+    for at in 0..users.clamp(1, MAX_ASKED) {
+        match local.mint(&format!("{USER}-{at}")).await {
+            Ok(credentials) => minted.push(credentials),
+            Err(why) if minted.is_empty() => {
+                let text = format!("the running server makes no credentials ({why}): {give}");
+                return Err(Failure::Wrong(text));
             }
-        }
-        match minted.is_empty() {
-            false => Ok(minted),
-            true => Err(Failure::Wrong(
-                "no credentials: give --secret, or --username and --password (or TURN_SECRET, …)".to_owned(),
-            )),
+            Err(_) => break,
         }
     }
+    Ok(minted)
 }
 
 /// Whether that is where the running server listens.

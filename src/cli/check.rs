@@ -4,9 +4,9 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::login::{Given, LoginArgs, WayArgs};
 use super::surroundings::Surroundings;
 use super::{Failure, logging, say};
 use crate::auth;
@@ -14,7 +14,6 @@ use crate::client::Credentials;
 use crate::client::check::local::{self, Plan};
 use crate::client::check::report::Report;
 use crate::client::check::{self, Login, Options, Progress, Server};
-use crate::client::transport::Transport;
 use crate::client::url::ServerUrl;
 use crate::config::{self, FILE_VARIABLE, Sources};
 use crate::relay::UnixTime;
@@ -36,32 +35,15 @@ pub(super) struct Args {
     urls: Vec<Server>,
     /// Look at this machine and the configuration instead, and send nothing: descriptors, buffers, connection
     /// tracking, offloads, clock, settings, files
-    #[arg(long, conflicts_with_all = ["urls", "transport", "ca"])]
+    #[arg(long, conflicts_with_all = ["urls", "transport", "ca", "timeout"])]
     local: bool,
     /// Configuration that --local looks at [env: FLOE_CONFIG]; default: every key's default
     #[arg(long, value_name = "FILE", requires = "local")]
     config: Option<PathBuf>,
-    /// User of the server; default: time-limited credentials of the running local server
-    #[arg(long, value_name = "NAME", env = "TURN_USERNAME")]
-    username: Option<String>,
-    /// Password of that user
-    #[arg(
-        long,
-        value_name = "PASSWORD",
-        env = "TURN_PASSWORD",
-        hide_env_values = true,
-        requires = "username"
-    )]
-    password: Option<String>,
-    /// Shared secret of the server, to make time-limited credentials from; shows how its clock is set, too
-    #[arg(long, value_name = "SECRET", env = "TURN_SECRET", hide_env_values = true)]
-    secret: Option<String>,
-    /// Transport to the server; default: what the URL says, else udp, and tcp beside it
-    #[arg(long, value_parser = PossibleValuesParser::new(["udp", "tcp", "tls", "dtls"]).try_map(|t| t.parse::<Transport>()))]
-    transport: Option<Transport>,
-    /// Certificate authorities that may vouch for the server over TLS, PEM; default: the system's
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
+    #[command(flatten)]
+    login: LoginArgs,
+    #[command(flatten)]
+    way: WayArgs,
     /// How long the server may take for an answer, seconds
     #[arg(long, default_value = "5", value_parser = clap::value_parser!(u64).range(1..=60), value_name = "SECONDS")]
     timeout: u64,
@@ -134,29 +116,26 @@ impl Args {
         if servers.is_empty() {
             return Err(wrong("no running server of this user is found: give turn:HOST:PORT"));
         }
-        for server in &mut servers {
-            match (self.transport, server.url.transport) {
-                (Some(flag), Some(url)) if flag != url && !self.urls.is_empty() => {
-                    return Err(Failure::Wrong(format!("--transport {flag} contradicts {}", server.url)));
+        let wanted = self.way.transport;
+        match self.urls.is_empty() {
+            true => servers.retain(|server| wanted.is_none_or(|wanted| server.url.transport == Some(wanted))),
+            false => {
+                for Server { url, .. } in &mut servers {
+                    url.transport = self.way.wanted(Some(url))?;
                 }
-                (flag, url) => server.url.transport = url.or(flag),
             }
         }
-        servers.retain(|server| self.transport.is_none_or(|wanted| server.url.transport == Some(wanted)));
         if servers.is_empty() {
             return Err(wrong("the running server does not listen on that transport"));
         }
         let is_local = servers.iter().all(|server| surroundings.listens_at(&server.url));
-        let login = match (&self.username, &self.password, &self.secret) {
-            (Some(username), Some(password), _) => {
-                Login::As(Credentials { username: username.clone(), password: password.clone() })
-            }
-            (user, _, Some(secret)) => minted(secret, user.as_deref().unwrap_or(USER))?,
-            (Some(_), None, None) => return Err(wrong("--username needs --password, or --secret")),
-            _ if is_local => surroundings.mint(USER).await.map_or(Login::None, Login::As),
-            _ => Login::None,
+        let login = match self.login.given()? {
+            Given::Credentials(credentials) => Login::As(credentials),
+            Given::Secret(secret, user) => minted(secret, user.unwrap_or(USER))?,
+            Given::Nothing if is_local => surroundings.mint(USER).await.map_or(Login::None, Login::As),
+            Given::Nothing => Login::None,
         };
-        Ok(Options { servers, login, ca: self.ca.clone(), patience: Duration::from_secs(self.timeout) })
+        Ok(Options { servers, login, ca: self.way.ca.clone(), patience: Duration::from_secs(self.timeout) })
     }
 }
 
@@ -217,6 +196,7 @@ fn server(text: &str) -> Result<Server, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::transport::Transport;
 
     #[test]
     fn a_stun_url_is_one_where_nobody_logs_in() {

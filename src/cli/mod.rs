@@ -17,6 +17,8 @@ mod credentials;
 mod healthcheck;
 mod kick;
 mod logging;
+#[cfg(feature = "client")]
+mod login;
 mod manual;
 #[cfg(feature = "client")]
 mod pair;

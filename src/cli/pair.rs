@@ -1,26 +1,22 @@
 //! `floe pair`: the flags, and how the answer is shown.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use super::login::{Given, LoginArgs, WayArgs, mint};
+use super::running::admin_url;
 use super::surroundings::{Surroundings, USER};
 use super::{Failure, complain, logging, say};
-use crate::auth;
-use crate::client::Credentials;
 use crate::client::pair::signaling::Room;
 use crate::client::pair::{self, Meeting, Options, Policy, Role};
 use crate::client::transport::Transport;
 use crate::client::url::ServerUrl;
-use crate::net::Clock;
 
 /// A good verdict about the wrong server would be worse than none.
 const NO_SERVER: &str = "no running server of this user is found: one is started on loopback for the occasion
 (name yours by --server, or give FLOE_STATE_DIRECTORY as it has it)";
-/// How long they hold: far longer than a run.
-const LASTS: Duration = Duration::from_secs(3600);
 
 /// Connect two webrtc-rs peers through a TURN server and check data and media
 ///
@@ -31,51 +27,40 @@ pub(super) struct Args {
     /// TURN server, turn:HOST:PORT[?transport=udp|tcp] or turns:HOST:PORT[?transport=udp]; default: the running local server, else one
     /// started here on loopback
     #[arg(long, value_name = "URL")]
-    pub(super) server: Option<ServerUrl>,
-    /// User of the TURN server; default: time-limited credentials of the running server
-    #[arg(long, requires = "password", conflicts_with = "secret", value_name = "NAME")]
-    pub(super) username: Option<String>,
-    /// Password of that user
-    #[arg(long, requires = "username", value_name = "PASSWORD")]
-    pub(super) password: Option<String>,
-    /// Shared secret of the TURN server, to make time-limited credentials from
-    #[arg(long, value_name = "SECRET")]
-    pub(super) secret: Option<String>,
-    /// Transport to the TURN server; default: what the URL says, else udp
-    #[arg(long, value_parser = PossibleValuesParser::new(["udp", "tcp", "tls", "dtls"]).try_map(|t| t.parse::<Transport>()))]
-    pub(super) transport: Option<Transport>,
-    /// Certificate authorities that may vouch for the server over TLS and DTLS, PEM; default: the system's
-    #[arg(long, value_name = "FILE")]
-    pub(super) ca: Option<PathBuf>,
+    server: Option<ServerUrl>,
+    #[command(flatten)]
+    login: LoginArgs,
+    #[command(flatten)]
+    way: WayArgs,
     /// Which candidates ICE may use
     #[arg(long, default_value = "relay",
           value_parser = PossibleValuesParser::new(["relay", "all"]).try_map(|p| p.parse::<Policy>()))]
-    pub(super) policy: Policy,
+    policy: Policy,
     /// This peer's part in the room; default: the one that is there first offers
     #[arg(long, requires = "room",
           value_parser = PossibleValuesParser::new(["offer", "answer"]).map(|role| role_of(&role)))]
-    pub(super) role: Option<Role>,
+    role: Option<Role>,
     /// Room in which to meet the other peer
     #[arg(long, value_parser = room_name, value_name = "NAME")]
-    pub(super) room: Option<String>,
+    room: Option<String>,
     /// Signaling server, ws://HOST:PORT; default: the admin address
     #[arg(long, requires = "room", value_parser = signal_url, value_name = "URL")]
-    pub(super) signal: Option<String>,
+    signal: Option<String>,
     /// Token for the room; default: the running server's
     #[arg(long, requires = "room", value_name = "TOKEN")]
-    pub(super) token: Option<String>,
+    token: Option<String>,
     /// floe's admin address, http://HOST:PORT, to compare its count of bytes
-    #[arg(long, value_name = "URL")]
-    pub(super) admin: Option<String>,
+    #[arg(long, value_name = "URL", value_parser = admin_url)]
+    admin: Option<String>,
     /// How long to wait for the other peer, and then for all that follows, seconds
     #[arg(long, default_value = "20", value_parser = clap::value_parser!(u64).range(1..=3_600), value_name = "SECONDS")]
-    pub(super) timeout: u64,
+    timeout: u64,
     /// One JSON document instead of text
     #[arg(long)]
-    pub(super) json: bool,
+    json: bool,
     /// Also what webrtc-rs logs, on standard error
     #[arg(short, long)]
-    pub(super) verbose: bool,
+    verbose: bool,
 }
 
 /// The flags, completed by the surroundings. What belongs to a local server
@@ -83,14 +68,10 @@ pub(super) struct Args {
 ///
 /// # Errors
 /// Which flag is missing or contradicts another; exit status 2.
-fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Options, String> {
+fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Options, Failure> {
+    let wrong = |text: &str| Failure::Wrong(text.to_owned());
     let named = args.server.clone();
-    let wanted = match (args.transport, named.as_ref().and_then(|url| url.transport)) {
-        (Some(flag), Some(url)) if flag != url => {
-            return Err(format!("--transport {flag} contradicts the {url} of the URL in --server"));
-        }
-        (flag, url) => flag.or(url),
-    };
+    let wanted = args.way.wanted(named.as_ref())?;
     let is_local = named.is_none();
     let server = match named {
         Some(server) => server,
@@ -99,27 +80,21 @@ fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Options, String> 
                 wanted.is_none_or(|wanted| url.transport.unwrap_or(Transport::Udp) == wanted)
             };
             let found = surroundings.servers.iter().find(speaks);
-            found.cloned().ok_or("the running server does not listen on that transport; give --server")?
+            found
+                .cloned()
+                .ok_or_else(|| wrong("the running server does not listen on that transport; give --server"))?
         }
     };
     let transport = wanted.or(server.transport).unwrap_or(Transport::Udp);
 
-    let credentials = match (&args.username, &args.password, &args.secret) {
-        (Some(username), Some(password), _) => {
-            Credentials { username: username.clone(), password: password.clone() }
-        }
-        (_, _, Some(secret)) => mint(secret, USER)?,
-        _ if is_local => {
-            let minted = surroundings.credentials.clone();
-            minted.ok_or(
-                "the running server gives no credentials; give --secret, or --username and --password",
-            )?
-        }
-        _ => return Err("--server needs --secret, or --username and --password".to_owned()),
+    let credentials = match args.login.given()? {
+        Given::Credentials(credentials) => credentials,
+        Given::Secret(secret, user) => mint(secret, user.unwrap_or(USER))?,
+        Given::Nothing if is_local => surroundings.credentials.clone().ok_or_else(|| {
+            wrong("the running server gives no credentials; give --secret, or --username and --password")
+        })?,
+        Given::Nothing => return Err(wrong("--server needs --secret, or --username and --password")),
     };
-    if credentials.username.is_empty() || credentials.password.is_empty() {
-        return Err("username and password must not be empty".to_owned());
-    }
     let admin = args.admin.clone().or_else(|| surroundings.admin.clone().filter(|_| is_local));
     let meeting = match &args.room {
         None => Meeting::Here,
@@ -131,12 +106,13 @@ fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Options, String> 
                 Some(signal) if Some(signal) != own.as_ref() => None,
                 _ => surroundings.token.clone(),
             });
-            let server = args.signal.clone().or(own).ok_or("--room needs --signal ws://HOST:PORT")?;
+            let server =
+                args.signal.clone().or(own).ok_or_else(|| wrong("--room needs --signal ws://HOST:PORT"))?;
             Meeting::Room { room: Room { server, name: name.clone(), token }, role: args.role }
         }
     };
     let timeout = Duration::from_secs(args.timeout);
-    let (ca, policy) = (args.ca.clone(), args.policy);
+    let (ca, policy) = (args.way.ca.clone(), args.policy);
     Ok(Options { server, transport, ca, credentials, policy, meeting, admin, timeout })
 }
 
@@ -154,7 +130,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         }
         let outcome = match resolve(args, &surroundings) {
             Ok(options) => run_pair(options, args.json).await,
-            Err(text) => Err(Failure::Wrong(text)),
+            Err(wrong) => Err(wrong),
         };
         if let Some(mut own) = own {
             own.stop().await;
@@ -180,14 +156,6 @@ async fn run_pair(options: Options, json: bool) -> Result<(), Failure> {
     }
     // The report has said what failed.
     if report.ok { Ok(()) } else { Err(Failure::Failed(String::new())) }
-}
-
-/// Time-limited credentials of this user from a shared secret.
-pub(super) fn mint(secret: &str, user: &str) -> Result<Credentials, String> {
-    let secret = auth::Secret::new("--secret", secret);
-    let minted = auth::mint(&secret, Some(user), LASTS, Clock::start().now().unix);
-    let minted = minted.map_err(|error| error.to_string())?;
-    Ok(Credentials { username: minted.username, password: minted.password })
 }
 
 fn role_of(role: &str) -> Role {

@@ -1,5 +1,7 @@
-use super::*;
 use clap::Parser;
+
+use super::*;
+use crate::client::Credentials;
 
 #[derive(Parser)]
 struct Command {
@@ -31,7 +33,9 @@ fn running() -> Surroundings {
 }
 
 fn resolved(line: &str) -> Result<Options, String> {
-    resolve(&parse(line)?, &running())
+    resolve(&parse(line)?, &running()).map_err(|failure| match failure {
+        Failure::Wrong(text) | Failure::Failed(text) => text,
+    })
 }
 
 #[test]
@@ -76,6 +80,8 @@ fn wrong_usage_says_what_to_write() {
         ("--room a/b", "letters"),
         ("--room a --signal wss://h", "ws://"),
         ("--username u", "--password"),
+        ("--username u --password p --secret s", "not both"),
+        ("--password p", "--username"),
         ("--timeout 0", "1..=3600"),
     ] {
         let error = resolved(line).unwrap_err();

@@ -64,22 +64,23 @@ impl Surroundings {
             pid: Some(runtime.pid),
         };
         // Without credentials `resolve` says which flags help.
-        surroundings.credentials = surroundings.mint(USER).await;
+        surroundings.credentials = surroundings.mint(USER).await.ok();
         surroundings
     }
 
     /// Credentials from the server itself for this user, as an application would
-    /// ask for them; it gives none when it has no shared secret.
-    pub(super) async fn mint(&self, user: &str) -> Option<Credentials> {
+    /// ask for them; `Err` says why it gives none.
+    pub(super) async fn mint(&self, user: &str) -> Result<Credentials, String> {
         #[derive(Deserialize)]
         struct Answer {
             username: String,
             password: String,
         }
         let path = format!("/turn?service=turn&username={}&ttl=3600", encoded(user));
-        let page = http::get(self.admin.as_ref()?, &path, self.token.as_deref()).await.ok()?;
-        let answer: Answer = serde_json::from_str(&page).ok()?;
-        Some(Credentials { username: answer.username, password: answer.password })
+        let admin = self.admin.as_ref().ok_or("it has no admin address")?;
+        let page = http::get(admin, &path, self.token.as_deref()).await?;
+        let answer: Answer = serde_json::from_str(&page).map_err(|error| error.to_string())?;
+        Ok(Credentials { username: answer.username, password: answer.password })
     }
 
     /// Whether the running server listens there.

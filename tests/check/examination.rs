@@ -31,7 +31,8 @@ fn run(mut command: Command, arguments: &[&str]) -> Examination {
         command.env_remove(variable);
     }
     let output = command
-        .args(["check", "--json", "--timeout", "2"])
+        .args(["check", "--json"])
+        .args(if arguments.contains(&"--local") { &[][..] } else { &["--timeout", "2"] })
         .args(arguments)
         .stdin(Stdio::null())
         .output()

@@ -13,7 +13,7 @@
 //! refreshing on one's own, and following 300 to another server. `turn::client`
 //! of webrtc-rs would be the library for it, but hides error codes and copies
 //! each packet through locks and tasks; `rtc-turn` does not know RFC 8489. Called
-//! by `bench`.
+//! by `bench` and `check`.
 
 mod login;
 mod request;
