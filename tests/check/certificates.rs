@@ -63,6 +63,13 @@ fn of_an_authority_that_nobody_knows() {
 }
 
 #[test]
+fn of_the_authority_itself() {
+    let authority = Authority::new();
+    let examined = examine(&authority, "ca", &["--ca", text(&authority.ca())]);
+    examined.assert_failed("certificate", "certificate-untrusted", &["an authority (CA:TRUE)"]);
+}
+
+#[test]
 fn a_port_without_tls() {
     let server = Server::start(|_| {});
     let authority = Authority::new();

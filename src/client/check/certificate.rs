@@ -207,6 +207,12 @@ fn distrusted(chain: &[CertificateDer<'_>], host: &str, fault: &CertificateError
             "it bears the name of an authority that is known here, but not its signature".to_owned(),
             "the authority has another key now, or somebody stands between: compare --ca with the server's chain",
         ),
+        // What a plain `openssl req -x509` makes.
+        other if other.to_string().contains("CaUsedAsEndEntity") => failed(
+            Cause::CertificateUntrusted,
+            "it is that of an authority (CA:TRUE), which clients take from no server".to_owned(),
+            "make one for a server: openssl req -x509 … -addext basicConstraints=critical,CA:FALSE",
+        ),
         other => failed(
             Cause::CertificateInvalid,
             format!("it is not believed: {other}"),
