@@ -165,7 +165,7 @@ impl Engine {
                 counters.error(Method::BINDING, code);
                 reply.put_error(code, reply::unauthenticated_reason(asked, code));
                 if code == ErrorCode::UNKNOWN_ATTRIBUTE {
-                    reply.put(AttributeType::UNKNOWN_ATTRIBUTES, &unknown);
+                    reply.put_unknown_attributes(&unknown);
                 }
             }
         })

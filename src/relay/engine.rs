@@ -8,7 +8,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::access::Access;
-use super::address::{FiveTuple, Transport};
+use super::address::{Family, FiveTuple, Transport};
 use super::allocate::DEFAULT_LIFETIME;
 use super::alternate::AlternateServer;
 use super::authenticate::{Authenticator, Refusal};
@@ -242,7 +242,7 @@ impl Engine {
         if !unknown.is_empty() {
             let code = ErrorCode::UNKNOWN_ATTRIBUTE;
             return reply::error(asked, code, &identity.signer, &counters, out, |reply| {
-                reply.put(AttributeType::UNKNOWN_ATTRIBUTES, &unknown);
+                reply.put_unknown_attributes(&unknown);
             });
         }
         let answer = match asked.method {
@@ -412,7 +412,7 @@ impl Engine {
     }
 
     /// Ends one relay of a dual allocation; the other goes on.
-    pub(super) fn close_relay(&mut self, id: AllocationId, family: super::Family, out: &mut Output) {
+    pub(super) fn close_relay(&mut self, id: AllocationId, family: Family, out: &mut Output) {
         let Some(allocation) = self.table.live_mut(id) else { return };
         let Some(relay) = allocation.relays[family.index()].take() else { return };
         allocation.forget(family, &self.world.counters);
@@ -430,13 +430,13 @@ impl Engine {
 /// Most unknown attributes that a 420 lists; a longer list is cut.
 const MAX_UNKNOWN: usize = 32;
 
-/// The value of UNKNOWN-ATTRIBUTES: types that have to be understood and are not,
-/// each once. Empty when there are none. `also` are understood for once.
+/// Types that have to be understood and are not, each once. `also` are understood for
+/// once.
 pub(super) fn unknown_attributes(
     message: &Message<'_>,
     also: &[AttributeType],
-) -> ArrayVec<u8, { 2 * MAX_UNKNOWN }> {
-    let mut list = ArrayVec::<AttributeType, MAX_UNKNOWN>::new();
+) -> ArrayVec<AttributeType, MAX_UNKNOWN> {
+    let mut list = ArrayVec::new();
     for attribute in message.attributes() {
         if list.is_full() {
             break;
@@ -446,7 +446,7 @@ pub(super) fn unknown_attributes(
             list.push(attribute.kind);
         }
     }
-    list.iter().flat_map(|kind| kind.0.to_be_bytes()).collect()
+    list
 }
 
 /// Whether a message that carries this attribute can't be served.
