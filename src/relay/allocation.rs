@@ -77,6 +77,15 @@ pub(super) struct Allocation {
     pub(super) timer_at: Instant,
 }
 
+/// Sorts addresses as they sort themselves, for less: `Ipv6Addr` compares segment by
+/// segment.
+const fn rank(ip: IpAddr) -> (bool, u128) {
+    match ip {
+        IpAddr::V4(ip) => (false, ip.to_bits() as u128),
+        IpAddr::V6(ip) => (true, ip.to_bits()),
+    }
+}
+
 impl Allocation {
     pub(super) fn is_live(&self, now: Instant) -> bool {
         now < self.expires()
@@ -141,7 +150,7 @@ impl Allocation {
 
     /// Where this peer's permission is, or would be.
     fn place(&self, peer: IpAddr) -> Result<usize, usize> {
-        self.permissions.binary_search_by_key(&peer, |permission| permission.peer)
+        self.permissions.binary_search_by_key(&rank(peer), |permission| rank(permission.peer))
     }
 
     /// Takes out what has expired.

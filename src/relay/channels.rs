@@ -70,3 +70,7 @@ impl Channels {
         self.by_peer.binary_search_by_key(&Some(peer), peer_of)
     }
 }
+
+#[cfg(test)]
+#[path = "channels_test.rs"]
+mod tests;
