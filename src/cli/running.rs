@@ -12,12 +12,14 @@ use crate::server;
 
 /// Says where the runtime file is, as `state-directory` does for the server.
 const STATE_DIRECTORY: &str = "FLOE_STATE_DIRECTORY";
+/// Where the package's service has it; root may read it there.
+const OF_THE_SERVICE: &str = "/var/lib/floe";
 
 /// Which server, and how to be let in.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct ServerArgs {
     /// Admin address of the server, http://HOST:PORT; default: the server that
-    /// runs on this machine for this user.
+    /// runs on this machine for this user, and for root the service's.
     #[arg(long, value_name = "URL", value_parser = admin_url)]
     admin: Option<String>,
     /// API key, or the token of the run; default: the running server's token.
@@ -42,7 +44,9 @@ impl ServerArgs {
             return Ok(RunningServer { admin, token });
         }
         let first = found.next().ok_or_else(|| {
-            Failure::Failed("no server of this user runs on this machine; name one with --admin".to_owned())
+            let why = "no server of this user runs on this machine; name one with --admin (root finds that of \
+                       the package's service)";
+            Failure::Failed(why.to_owned())
         })?;
         if let Some(second) = found.next() {
             let named = |admin: Option<String>| admin.unwrap_or_else(|| "one without".to_owned());
@@ -59,10 +63,13 @@ impl ServerArgs {
     }
 }
 
-/// Every server of this user that runs on this machine, the newest first.
+/// Every server of this user that runs on this machine, for root also that of
+/// the service; the newest first.
 pub(super) fn all() -> Vec<Runtime> {
     let configured = std::env::var_os(STATE_DIRECTORY).map(PathBuf::from).unwrap_or_default();
-    runtime_file::find(&server::places(configured)).into_iter().map(|(_, runtime)| runtime).collect()
+    let mut places = server::places(configured);
+    places.state_directory.get_or_insert_with(|| OF_THE_SERVICE.into());
+    runtime_file::find(&places).into_iter().map(|(_, runtime)| runtime).collect()
 }
 
 /// `http://HOST:PORT` of what a user writes.

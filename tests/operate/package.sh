@@ -40,6 +40,10 @@ inside dpkg -i /tmp/floe.deb
 there usr/bin/floe usr/share/man/man1/floe.1.gz lib/systemd/system/floe.service usr/share/doc/floe/copyright
 there usr/share/bash-completion/completions/floe usr/share/zsh/vendor-completions/_floe
 there usr/share/fish/vendor_completions.d/floe.fish
+# What the documents lead to is where they look for it.
+doc=usr/share/doc/floe
+there $doc/README.md $doc/docs/web.md $doc/docs/images/test-light.png $doc/docs/performance/cpu.svg
+there $doc/config/minimal.toml $doc/deploy/grafana/dashboard.json
 there etc/systemd/system/multi-user.target.wants/floe.service
 [ "$(inside stat -c '%U %G %a' /etc/floe/floe.toml)" = 'root floe 640' ] || wrong 'the mode of the configuration'
 inside id floe
@@ -49,18 +53,102 @@ step start
 inside install -d -o floe -g floe -m 700 /var/lib/floe
 command=$(sed -n 's/^ExecStart=//p' "$root/lib/systemd/system/floe.service")
 [ "$command" ] || wrong 'no ExecStart'
-# Words without quotes, both.
-# shellcheck disable=SC2086
-chroot "$root" $confined $command >"$layers/log" 2>&1 &
-server=$!
-floe status || { cat "$layers/log"; wrong 'it has not started'; }
+start() {
+  # Words without quotes, both.
+  # shellcheck disable=SC2086
+  chroot "$root" $confined $command >"$layers/log" 2>&1 &
+  server=$!
+  floe status || { cat "$layers/log"; wrong 'it has not started'; }
+}
+stop() {
+  kill -TERM "$server"
+  wait "$server" || { cat "$layers/log"; wrong "it has ended with $?"; }
+}
+start
 floe healthcheck
-floe pair || { cat "$layers/log"; wrong 'no call'; }
 [ "$(inside stat -c %U "/proc/$server")" = floe ] || wrong 'it runs as somebody else'
 
-step 'stop, as systemd does'
-kill -TERM "$server"
-wait "$server" || { cat "$layers/log"; wrong "it has ended with $?"; }
+# says WORDS COMMAND...: it succeeds, by root, and says this.
+says() {
+  words=$1
+  shift
+  inside "$@" >"$layers/said" 2>&1 || { cat "$layers/said" "$layers/log"; wrong "$* has failed"; }
+  grep -q -e "$words" "$layers/said" || { cat "$layers/said"; wrong "$* does not say: $words"; }
+}
+# fails WORDS COMMAND...: it does not, and says why.
+fails() {
+  words=$1
+  shift
+  if inside "$@" >"$layers/said" 2>&1; then wrong "$* has not failed"; fi
+  grep -q -e "$words" "$layers/said" || { cat "$layers/said"; wrong "$* does not say: $words"; }
+}
+
+step 'every command, by root, who finds the service'
+says serving floe status
+says '"state": "serving"' floe status --json
+inside floe healthcheck
+says '^http://127.0.0.1:8080/#token=' floe page
+says '"iceServers"' floe credentials
+for transport in udp tcp; do says '^connected through relay' floe pair --transport "$transport"; done
+says '^all is well' floe check
+says '^it works' floe check --local --config /etc/floe/floe.toml
+says '0 live' floe sessions
+says 'carried of' floe bench --duration 1s --rate 100
+says debug floe loglevel debug
+says changed floe reload
+says 'is good' floe config check /etc/floe/floe.toml
+says '# default' floe config show /etc/floe/floe.toml
+says 'SH "HEALTHCHECK"' floe man
+for shell in bash zsh fish; do says healthcheck floe completions "$shell"; done
+stop
+
+step 'with certificates, secrets and keys of its own'
+inside mkdir /etc/tests
+inside openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj /CN=tests \
+  -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE \
+  -keyout /etc/tests/key.pem -out /etc/tests/certificate.pem 2>/dev/null
+inside chown floe /etc/tests/key.pem
+cat >"$root/etc/floe/floe.toml" <<END
+realm = "tests.example"
+[listen]
+udp = ["127.0.0.1:3478"]
+tcp = ["127.0.0.1:3478"]
+tls = ["127.0.0.1:5349"]
+dtls = ["127.0.0.1:5349"]
+[tls]
+certificate = "/etc/tests/certificate.pem"
+private-key = "/etc/tests/key.pem"
+[auth]
+secrets = ["$(openssl rand -hex 32)"]
+oauth-keys = [{ kid = "one", key = "$(openssl rand -base64 32)" }]
+oauth-server-name = "tests.example"
+END
+start
+for transport in tls dtls; do
+  says '^connected through relay' floe pair --transport "$transport" --ca /etc/tests/certificate.pem
+done
+says '^all is well' floe check --ca /etc/tests/certificate.pem
+says ':tests"' floe credentials --offline --user tests --config /etc/floe/floe.toml
+says '"oauth"' floe credentials --offline --oauth one --config /etc/floe/floe.toml
+chroot "$root" floe bench --clients 1 --duration 60s --rate 20 >"$layers/bench" 2>&1 &
+bench=$!
+inside timeout 60 floe sessions --watch 1 | grep -q floe-bench-0 || { cat "$layers/bench"; wrong 'no session is seen'; }
+says 'ended$' floe kick floe-bench-0
+says '0 live' floe sessions
+kill "$bench"
+wait "$bench" || :
+sed -i "s/^secrets = .*/secrets = [\"$(openssl rand -hex 32)\"]/" "$root/etc/floe/floe.toml"
+says 'changed: auth.secrets' floe reload
+cp "$root/etc/floe/floe.toml" "$layers/good"
+echo '[nowhere]' >>"$root/etc/floe/floe.toml"
+fails nowhere floe reload
+fails nowhere floe config check /etc/floe/floe.toml
+cp "$layers/good" "$root/etc/floe/floe.toml"
+says '^connected through relay' floe pair
+says 'no new allocations' floe drain
+fails draining floe status --timeout 1
+inside floe healthcheck
+stop
 
 step 'upgrade, with the configuration changed'
 echo '# mine' >>"$root/etc/floe/floe.toml"
