@@ -175,8 +175,13 @@ fn status(outcome: Result<(), Failure>) -> ExitCode {
 
 /// Prints a result. A reader who has gone (`floe … | head`) is no error.
 fn say(text: &str) {
+    let _ = print(text);
+}
+
+/// The same, for who goes on until nobody reads.
+fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }
 
 /// Prints each line to stderr as `floe: …`.

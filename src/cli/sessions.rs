@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::running::{RunningServer, ServerArgs, bytes, duration, encoded};
-use super::{Failure, say};
+use super::{Failure, print, say};
 
 /// Clears the screen and goes to its corner.
 const CLEAR: &str = "\x1b[2J\x1b[H";
@@ -46,17 +46,18 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         say(&if args.json { format!("{sessions:#}\n") } else { table(&sessions) });
         return Ok(());
     };
-    loop {
-        look(&server, &path, args.json)?;
+    while look(&server, &path, args.json)? {
         thread::sleep(Duration::from_secs(seconds));
     }
+    Ok(())
 }
 
-fn look(server: &RunningServer, path: &str, json: bool) -> Result<(), Failure> {
+/// Prints them; whether anybody reads that.
+fn look(server: &RunningServer, path: &str, json: bool) -> Result<bool, Failure> {
     let sessions = server.json("GET", path)?;
     let clear = if io::stdout().is_terminal() { CLEAR } else { "" };
-    say(&if json { format!("{sessions}\n") } else { format!("{clear}{}", table(&sessions)) });
-    Ok(())
+    let shown = print(&if json { format!("{sessions}\n") } else { format!("{clear}{}", table(&sessions)) });
+    Ok(shown.is_ok())
 }
 
 fn path(args: &Args) -> String {

@@ -1,7 +1,8 @@
 //! `floe status`, `sessions`, `kick`, `drain`, `healthcheck`, `credentials` and
 //! `page`.
 
-use std::process::Output;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
@@ -63,6 +64,25 @@ fn sessions_are_listed_and_ended_by_id_and_by_user() {
     assert_eq!(json(&server, &["sessions"])["total"], 0);
     let nobody = ask(&server, &["kick", "nobody"]);
     assert_eq!(nobody.status.code(), Some(1), "{}", text(&nobody));
+}
+
+#[test]
+fn watching_ends_when_nobody_reads_any_more() {
+    let server = Server::start(|_| {});
+    let admin = format!("http://{}", server.admin());
+    let mut watching = floe()
+        .args(["sessions", "--watch", "1", "--admin", &admin, "--token", &server.runtime().token])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("floe runs");
+    let mut shown = BufReader::new(watching.stdout.take().expect("a pipe")).lines();
+    for words in ["ID", "0 live", "ID", "0 live"] {
+        let line = shown.next().expect("a line").expect("text");
+        assert!(line.contains(words), "{line}");
+    }
+    drop(shown);
+    server.wait_until("it ends", || watching.try_wait().expect("a child").is_some());
+    assert!(watching.wait().expect("it has ended").success());
 }
 
 #[test]
