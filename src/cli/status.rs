@@ -35,10 +35,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 fn wait(args: &Args) -> Result<RunningServer, Failure> {
     let deadline = Instant::now() + Duration::from_secs(args.timeout);
     loop {
-        let looked = args.server.find().and_then(|server| Ok((server.ask("GET", "/readyz")?, server)));
+        let looked = args.server.find().and_then(|server| server.json("GET", "/readyz").map(|_| server));
         let why = match looked {
-            Ok(((200, _), server)) => return Ok(server),
-            Ok(((_, said), _)) => Failure::Failed(format!("the server is not ready: {}", said.trim())),
+            Ok(server) => return Ok(server),
             Err(wrong @ Failure::Wrong(_)) => return Err(wrong),
             Err(failure) => failure,
         };
