@@ -46,6 +46,9 @@ const PROTOCOL_KEY: &str = "token.";
 pub(super) const MAX_MESSAGE: usize = 64 * 1024;
 /// Longest message that is read at all: up to here the sender is told why.
 const MAX_READ: usize = 2 * MAX_MESSAGE;
+/// Read at once, bytes: descriptions are some thousand. Every peer has a buffer of this
+/// size, which would be 128 KiB.
+const READ_AT_ONCE: usize = 8 * 1024;
 /// Frames that one peer may send in a second, pings included.
 const FRAMES_PER_SECOND: u32 = 100;
 /// Longest room name, bytes.
@@ -76,13 +79,12 @@ pub(super) async fn join(
     let no_socket = |_| reply::error(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket (version 13)");
     let upgrade = upgrade.map_err(no_socket)?;
     let (rooms, limits, stopping) = (shared.rooms.clone(), shared.limits, shared.stopping.clone());
-    Ok(upgrade.protocols([PROTOCOL]).max_message_size(MAX_READ).max_frame_size(MAX_READ).on_upgrade(
-        move |mut socket| async move {
-            let end = converse(&mut socket, &rooms, &name, limits, stopping).await;
-            goodbye(&mut socket, end).await;
-            drop(permit);
-        },
-    ))
+    let upgrade = upgrade.protocols([PROTOCOL]).read_buffer_size(READ_AT_ONCE);
+    Ok(upgrade.max_message_size(MAX_READ).max_frame_size(MAX_READ).on_upgrade(move |mut socket| async move {
+        let end = converse(&mut socket, &rooms, &name, limits, stopping).await;
+        goodbye(&mut socket, end).await;
+        drop(permit);
+    }))
 }
 
 /// Somebody who may enter a room.
