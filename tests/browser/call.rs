@@ -172,6 +172,33 @@ fn a_browser_calls_floe_pair_and_is_called_by_it() {
 }
 
 #[test]
+fn floe_pair_says_that_it_answers_no_ice_restart() {
+    let Some(driver) = Driver::start() else { return };
+    let server = server(|_| {});
+    let browser = driver.browser();
+    browser.open_with_token(&server, "call");
+    // As the page does when a connection has failed, but at once.
+    browser.execute(
+        "const Original = RTCPeerConnection;
+        window.RTCPeerConnection = class extends Original {
+          constructor(...all) {
+            super(...all);
+            const begin = () => this.signalingState === 'stable' && this.restartIce();
+            this.addEventListener('signalingstatechange', begin);
+          }
+        };",
+    );
+    browser.eval("document.querySelector('[data-testid=call-room]').value = 'tea'");
+    options(&browser, &[("policy", "relay")]);
+    enter(&browser);
+    browser.wait_for_text("[data-testid=fact-signaling]", "alone");
+    let report = pair(&server)();
+    assert_eq!(report["ok"], false, "{report:#}");
+    assert!(report["verdict"].as_str().is_some_and(|said| said.contains("ICE restart")), "{report:#}");
+    browser.expect_clean_console();
+}
+
+#[test]
 fn who_may_not_enter_is_told_why() {
     let Some(driver) = Driver::start() else { return };
     let server = server(|_: &mut Config| {});

@@ -34,7 +34,9 @@ impl Talk {
                     return fail("the other peer offers too; give one of them --role answer".to_owned());
                 }
                 if self.described {
-                    return fail("a second offer came".to_owned());
+                    let cause = "a second offer came, as a browser makes it when its connection has failed \
+                                 (an ICE restart): none is answered, since webrtc-rs 0.17 can hang in it";
+                    return Err(Failure::new(self.next_step(), cause));
                 }
                 self.described = true;
                 self.note("signaling", "offer received");
