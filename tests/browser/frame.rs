@@ -47,6 +47,22 @@ fn the_keyboard_alone_leads_everywhere() {
 }
 
 #[test]
+fn an_address_from_elsewhere_takes_neither_key_nor_page_away() {
+    let Some(driver) = Driver::start() else { return };
+    let server = server(|_| {});
+    let browser = driver.browser();
+    browser.open_with_token(&server, "test");
+    browser.wait_for_text("#access-button", "known");
+    browser.open(&server, "token=wrong");
+    browser.wait_for_text("#access-button", "known");
+    // A name that every object has is no page's.
+    browser.open(&server, "/toString");
+    assert_eq!(browser.eval("document.querySelector('#view-test').hidden"), false);
+    browser.wait_for_text("#access-button", "known");
+    browser.expect_clean_console();
+}
+
+#[test]
 fn every_page_fits_a_phone_and_every_control_has_a_name() {
     let Some(driver) = Driver::start() else { return };
     let server = server(|_| {});

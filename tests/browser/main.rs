@@ -11,6 +11,7 @@ mod call;
 mod dashboard;
 mod driver;
 mod frame;
+mod guests;
 mod pictures;
 mod test_page;
 

@@ -149,3 +149,17 @@ fn a_shared_link_brings_server_and_login_to_another_device() {
     assert_eq!(["stun", "udp", "tcp"].map(|kind| verdict(&browser, kind)), ["ok", "ok", "ok"]);
     browser.expect_clean_console();
 }
+
+#[test]
+fn a_shared_link_is_taken_by_a_tab_that_has_the_page_already() {
+    let Some(driver) = Driver::start() else { return };
+    let server = server(|_| {});
+    let browser = driver.browser();
+    browser.open(&server, "");
+    browser.eval("(location.hash = '#/test?u=turn%3A192.0.2.1&n=anna&c=secret')");
+    browser.wait("it is taken", "document.querySelector('[name=urls]').value === 'turn:192.0.2.1'");
+    assert_eq!(browser.eval("document.querySelector('#test-form [name=username]').value"), "anna");
+    assert_eq!(browser.eval("document.querySelector('[name=whose]:checked').value"), "other");
+    assert_eq!(browser.eval("location.hash"), "#/test");
+    browser.expect_clean_console();
+}
