@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::turn_crate;
@@ -69,9 +70,10 @@ impl Rival {
     }
 
     fn start_floe(&self, directory: &Path) -> Result<Started, String> {
+        let port = free_port();
         let config = format!(
             "realm = {REALM:?}\nstate-directory = {directory:?}\ndrain-timeout = 0\n\
-             [listen]\nudp = [\"127.0.0.1:0\"]\ntcp = [\"127.0.0.1:0\"]\n\
+             [listen]\nudp = [\"127.0.0.1:{port}\"]\ntcp = [\"127.0.0.1:{port}\"]\n\
              [relay]\naddresses = [\"127.0.0.1\"]\n[auth]\nusers = {{ {USER} = {PASSWORD:?} }}\n\
              [peers]\nallow = [\"127.0.0.0/8\"]\n[admin]\nlisten = \"\"\n\
              [limits]\nunauthenticated-per-second = 0\ntcp-connections-per-address = 0\n\
@@ -171,13 +173,18 @@ fn listeners(runtime: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
     Some((of("udp")?, of("tcp")?))
 }
 
-/// Free for UDP and TCP a moment ago; coturn takes no port 0.
+/// Free for UDP and TCP; below the ephemeral range, so that no peer takes it.
 fn free_port() -> u16 {
-    let free = (0..100).find_map(|_| {
-        let port = UdpSocket::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
-        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok().map(|_| port)
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(2_654_435_761);
+    let ports = std::iter::repeat_with(|| {
+        (20_000 + start.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % 12_000) as u16
     });
-    free.expect("a free port")
+    let is_free = |port: &u16| {
+        let address = (Ipv4Addr::LOCALHOST, *port);
+        UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok()
+    };
+    ports.take(12_000).find(is_free).expect("a free port")
 }
 
 /// Whether it answers a Binding request before long.
@@ -202,7 +209,6 @@ fn answers(server: SocketAddr) -> bool {
 
 /// Empty, and for nobody else to enter: floe writes a token there.
 fn own_directory() -> PathBuf {
-    use std::sync::atomic::{AtomicU32, Ordering};
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = format!("compare-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::command::{bound_command, find};
-use crate::support::{SECRET, Server, http, server as support_server, skip};
+use crate::support::{PATIENCE, SECRET, Server, http, ports, server as support_server, skip};
 
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Audio alone, as a browser would offer it; nobody is at its end.
 const OFFER: [&str; 14] = [
     "v=0",
@@ -59,7 +58,7 @@ impl Janus {
             fs::create_dir(directory.join(folder)).expect("made");
         }
         // It can't be told to take any port and say which.
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
+        let port = SocketAddr::from(([127, 0, 0, 1], ports::unused()));
         configure(&directory, &format!("http://{}/turn", server.admin()), method, key, port.port());
         let log = fs::File::create(directory.join("log")).expect("a log");
         let process = bound_command("janus")
@@ -186,5 +185,5 @@ fn janus_with_a_wrong_key_gets_nothing_and_goes_on_without() {
     let Some(janus) = Janus::start(&server, "GET", "guessed") else { return };
     let answer = janus.answer();
     assert!(!answer.contains("typ relay"), "{answer}");
-    assert_eq!(server.metric("floe_requests_total", &["allocate"]), 0.0);
+    server.expect_metric("floe_requests_total", &["allocate"], 0.0);
 }

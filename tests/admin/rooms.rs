@@ -2,7 +2,7 @@
 //! are none or too large, a third one, one that never reads. Each is refused with a
 //! reason, and nobody else notices.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -48,11 +48,13 @@ impl Member {
         .expect("asked");
         let mut member = Self { room: room.to_owned(), name: String::new(), events: BufReader::new(stream) };
         let status = member.line()[9..12].parse().expect("a status");
-        while !member.line().is_empty() {}
+        let headers: Vec<String> =
+            std::iter::from_fn(|| Some(member.line()).filter(|line| !line.is_empty())).collect();
         if status != 200 {
-            let mut body = vec![0; 512];
-            let read = std::io::Read::read(&mut member.events, &mut body).expect("a body");
-            return Err((status, String::from_utf8_lossy(&body[..read]).into_owned()));
+            let length = headers.iter().find_map(|line| line.strip_prefix("content-length: "));
+            let mut body = vec![0; length.expect("a body").parse().expect("its length")];
+            member.events.read_exact(&mut body).expect("all of it");
+            return Err((status, String::from_utf8_lossy(&body).into_owned()));
         }
         member.name = member.hear()["member"].as_str().expect("a name").to_owned();
         Ok(member)

@@ -41,7 +41,7 @@ fn a_live_allocation_is_listed_shown_and_ended() {
     assert_eq!(server.api("DELETE", &format!("/api/sessions/{id}")), (200, json!({"closed": 1})));
     assert_eq!(server.api("GET", &format!("/api/sessions/{id}")).0, 404);
     assert_eq!(alice.call(Request::refresh(600)).code(), 437);
-    assert_eq!(server.metric("floe_allocations_closed_total", &["kicked"]), 1.0);
+    server.expect_metric("floe_allocations_closed_total", &["kicked"], 1.0);
     // Nobody else notices, and whoever was ended may begin anew.
     assert_eq!(bob.call(Request::new(Method::REFRESH)).ok().lifetime(), 600);
     alice.allocate();

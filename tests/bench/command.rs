@@ -68,7 +68,7 @@ pub(crate) const GENTLY: [&str; 8] =
 /// Nothing is left behind at the server.
 #[track_caller]
 pub(crate) fn assert_empty(server: &Server) {
-    server.wait_until("allocations are given back", || server.metric("floe_allocations", &[]) == 0.0);
+    server.expect_metric("floe_allocations", &[], 0.0);
 }
 
 #[track_caller]

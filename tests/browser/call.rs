@@ -108,7 +108,7 @@ fn pair(server: &Server) -> impl FnOnce() -> Value + use<> {
     let url = format!("turn:{udp}?transport=udp");
     let mut command: Command = floe();
     command
-        .args(["pair", "--json", "--timeout", "40", "--room", "tea", "--server", &url, "--secret", SECRET])
+        .args(["pair", "--json", "--timeout", "60", "--room", "tea", "--server", &url, "--secret", SECRET])
         .args(["--signal", &format!("ws://{admin}"), "--token", &server.runtime().token])
         .args(["--admin", &format!("http://{admin}")])
         .stdin(Stdio::null())

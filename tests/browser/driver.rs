@@ -20,7 +20,7 @@ use crate::support::command::{bound_command, find};
 use crate::support::{Authority, Server, http, server, skip};
 
 /// How long anything in a browser may take on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// An element as WebDriver names it.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 pub(crate) const ENTER: &str = "\u{e007}";

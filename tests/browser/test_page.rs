@@ -1,7 +1,5 @@
 //! The Test page: a verdict for each transport, and what is wrong in words.
 
-use std::net::TcpListener;
-
 use crate::driver::{Browser, Driver};
 use crate::server;
 use crate::support::{ALICE, Authority, Config, Server};
@@ -58,11 +56,11 @@ fn every_transport_that_is_offered_is_tried_and_works() {
     let said = browser.text("#loop-text");
     assert!(said.contains("0 % lost") && said.contains("frames of 640 × 360"), "{said}");
     for transport in ["udp", "tcp", "tls"] {
-        assert!(server.metric("floe_client_bytes_total", &[transport]) > 0.0, "{transport}");
+        server.expect_some("floe_client_bytes_total", &[transport]);
     }
     assert!(server.metric("floe_hairpin_bytes_total", &[]) > 500_000.0);
-    assert_eq!(server.metric("floe_allocations_closed_total", &["expired"]), 0.0);
-    server.wait_until("the browser lets go", || server.metric("floe_allocations", &[]) == 0.0);
+    server.expect_metric("floe_allocations_closed_total", &["expired"], 0.0);
+    server.expect_metric("floe_allocations", &[], 0.0);
     browser.expect_clean_console();
 }
 
@@ -92,8 +90,8 @@ fn refused_logins_and_dead_ports_are_told_in_words() {
     let server = server(|_| {});
     let browser = driver.browser();
     browser.open(&server, "");
-    // Nobody listens there any more.
-    let dead = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
+    // Nobody listens there.
+    let dead = std::net::SocketAddr::from(([127, 0, 0, 1], crate::support::ports::unused()));
     let urls = format!("turn:{}?transport=udp turn:{dead}?transport=tcp", server.udp());
     type_server(&browser, &urls, "1999999999:mallory", "wrong");
     run(&browser);

@@ -38,7 +38,7 @@ fn every_step_is_right_over_udp_and_tcp() {
         assert_eq!(seen.contains(&"packet-size"), transport == "udp", "{seen:?}");
         assert_eq!(seen.last(), Some(&"deletion"));
     }
-    server.wait_until("nothing is left", || server.metric("floe_allocations", &[]) == 0.0);
+    server.expect_metric("floe_allocations", &[], 0.0);
 }
 
 #[test]

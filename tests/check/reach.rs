@@ -1,17 +1,17 @@
 //! Where nobody answers, or somebody else.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 
-use crate::examination::{as_alice, check, url};
-use crate::support::Server;
+use crate::examination::{SOON, as_alice, check, url};
+use crate::support::ports::unused;
+use crate::support::{PATIENCE, Server};
 
 #[test]
 fn a_closed_port() {
-    let gone = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = SocketAddr::from(([127, 0, 0, 1], unused()));
     let examined = check(&as_alice(&[&url(gone, "udp")]));
     examined.assert_failed("binding", "closed-port", &["UDP port", "nothing listens there"]);
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let examined = check(&as_alice(&[&url(gone, "tcp")]));
     examined.assert_failed("connection", "closed-port", &["TCP port", "nothing listens there"]);
 }
@@ -20,7 +20,7 @@ fn a_closed_port() {
 fn silence() {
     let mute = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = url(mute.local_addr().unwrap(), "udp");
-    let examined = check(&as_alice(&[&address]));
+    let examined = check(&as_alice(&[&[address.as_str()], &SOON[..]].concat()));
     examined.assert_failed("binding", "no-answer", &["a firewall drops it"]);
 }
 
@@ -39,7 +39,7 @@ fn a_web_server() {
     let server = std::thread::spawn(move || {
         for stream in web.incoming().take(2) {
             let mut stream = stream.unwrap();
-            let _ = stream.set_read_timeout(Some(std::time::Duration::from_secs(5)));
+            let _ = stream.set_read_timeout(Some(PATIENCE));
             if stream.read(&mut [0; 64]).unwrap_or(0) > 0 {
                 let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
             }

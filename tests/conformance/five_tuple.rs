@@ -68,7 +68,7 @@ fn the_transport_is_part_of_the_tuple() {
     let peer = Peer::new();
     tcp.permit(peer.ip());
     tcp.exchange(tcp_relay, &peer);
-    assert_eq!(server.metric("floe_allocations", &[]), 1.0);
+    server.expect_metric("floe_allocations", &[], 1.0);
 }
 
 // B-006

@@ -45,7 +45,7 @@ fn ten_peers_can_be_permitted_at_once_and_again() {
     for peer in &peers {
         client.exchange(relayed, peer);
     }
-    assert_eq!(server.metric("floe_permissions", &[]), 10.0);
+    server.expect_metric("floe_permissions", &[], 10.0);
 }
 
 // B-072 B-074
@@ -97,7 +97,7 @@ fn a_stranger_reaches_nobody() {
         friend.send(relayed, b"hello");
         client.expect_data(friend.address(), b"hello");
     }
-    assert_eq!(server.metric("floe_dropped_packets_total", &["no_permission"]), 200.0);
+    server.expect_metric("floe_dropped_packets_total", &["no_permission"], 200.0);
 }
 
 // B-080 H-041

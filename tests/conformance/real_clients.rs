@@ -60,7 +60,7 @@ fn libwebrtc_refreshes_without_a_lifetime_and_deletes_with_zero() {
     assert_eq!(client.call(Request::allocate()).ok().lifetime(), 600);
     assert_eq!(client.call(Request::new(floe::wire::Method::REFRESH)).ok().lifetime(), 600);
     assert_eq!(client.call(Request::refresh(0)).ok().lifetime(), 0);
-    assert_eq!(server.metric("floe_allocations", &[]), 0.0);
+    server.expect_metric("floe_allocations", &[], 0.0);
 }
 
 /// It takes a new socket at 437, and one of its own family at 300; a refused
@@ -143,7 +143,7 @@ fn firefox_is_served_by_indications() {
     assert!(
         replies.iter().all(|reply| reply.relayed() == relayed && (3590..=3600).contains(&reply.lifetime()))
     );
-    assert_eq!(server.metric("floe_allocations", &[]), 1.0);
+    server.expect_metric("floe_allocations", &[], 1.0);
     let [peer, stranger] = ["127.0.0.2", "127.0.0.3"].map(Peer::at);
     for denied in ["10.0.0.1", "192.168.1.1", "169.254.169.254", "224.0.0.1", "0.0.0.0"] {
         assert_eq!(client.call(Request::permission(&[denied.parse().unwrap()])).code(), 403);
@@ -153,7 +153,7 @@ fn firefox_is_served_by_indications() {
     client.exchange(relayed, &peer);
     let goodbye = client.login().sign(Request::refresh(0));
     client.send(&goodbye);
-    server.wait_until("it is deleted", || server.metric("floe_allocations", &[]) == 0.0);
+    server.expect_metric("floe_allocations", &[], 0.0);
 }
 
 /// libjuice follows RFC 8489 and reads the cookie's bits from the other end; it

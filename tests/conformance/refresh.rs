@@ -42,7 +42,7 @@ fn a_lifetime_of_zero_ends_it_all() {
         client.permit(peer.ip());
         client.exchange(relayed, &peer);
     }
-    assert_eq!(server.metric("floe_channels", &[]), 0.0);
+    server.expect_metric("floe_channels", &[], 0.0);
 }
 
 // B-062

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::support::{Request, Server};
+use crate::support::{PATIENCE, Request, Server};
 
 fn requests(request: impl Fn() -> Request, count: usize) -> Vec<u8> {
     (0..count).flat_map(|_| request().bytes()).collect()
@@ -24,7 +24,7 @@ fn a_client_that_reads_is_not_closed_for_pipelining() {
         writer
     });
     let mut reader = stream;
-    reader.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+    reader.set_read_timeout(Some(PATIENCE)).unwrap();
     let (mut got, mut buffer) = (0, [0; 65_536]);
     while got < 6000 * 80 {
         match reader.read(&mut buffer) {
@@ -79,9 +79,10 @@ fn health_answers_while_idle_connections_hold_every_place() {
         std::thread::sleep(Duration::from_millis(2));
     }
     let mut stream = TcpStream::connect(server.admin()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    // Sooner than the idle ones have to go.
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = [0; 12];
-    stream.read_exact(&mut answer).expect("an answer within 2 s");
+    stream.read_exact(&mut answer).expect("an answer in time");
     assert_eq!(&answer, b"HTTP/1.1 200");
 }

@@ -17,8 +17,8 @@ fn flood(server: &Server) -> (usize, f64) {
     client.bind(0x4000, peer.address());
     let start = Instant::now();
     let (mut bytes, mut sent) = (0, 0u32);
-    while start.elapsed().as_secs_f64() < 1.5 {
-        for _ in 0..10 {
+    while start.elapsed().as_secs_f64() < 1.5 || sent < 1000 {
+        for _ in 0..50 {
             peer.send(relayed, &[1; 1000]);
             sent += 1;
         }
@@ -28,7 +28,6 @@ fn flood(server: &Server) -> (usize, f64) {
         }
     }
     client.call(Request::refresh(600)).ok();
-    assert!(sent > 1000, "{sent} were no flood");
     (bytes, start.elapsed().as_secs_f64())
 }
 
@@ -44,7 +43,7 @@ fn more_than_the_limit_does_not_pass() {
         let most = rate * seconds + 65_535.0;
         assert!((bytes as f64) <= most, "{key}: {bytes} bytes in {seconds} s");
         assert!((bytes as f64) > rate * seconds * 0.5, "{key}: {bytes} bytes in {seconds} s");
-        assert!(server.metric("floe_dropped_packets_total", &["reason=\"bandwidth\""]) > 0.0);
+        server.expect_some("floe_dropped_packets_total", &["reason=\"bandwidth\""]);
         // The next allocation has a budget of its own, unless it is the server's.
         if key.ends_with("per-allocation") {
             let mut other = Client::udp(&server).user(BOB);

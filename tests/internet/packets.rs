@@ -186,7 +186,10 @@ pub(crate) fn raw_v6() -> Option<Socket> {
 /// Every IPv6 packet of this host, as its links carry it.
 pub(crate) fn links() -> Option<Socket> {
     const IPV6: u16 = 0x86DD;
-    raw_socket(Domain::PACKET, Protocol::from(i32::from(IPV6.to_be())))
+    let links = raw_socket(Domain::PACKET, Protocol::from(i32::from(IPV6.to_be())))?;
+    // Other tests send too.
+    rustix::net::sockopt::set_socket_recv_buffer_size_force(&links, 16 << 20).expect("SO_RCVBUFFORCE");
+    Some(links)
 }
 
 /// The flow label of the next datagram that reaches `to` with this payload.

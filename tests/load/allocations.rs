@@ -122,8 +122,8 @@ fn round(server: &Server, count: usize) -> usize {
         }
     });
     println!("{count} allocations opened in {:?}", start.elapsed());
-    assert_eq!(server.metric("floe_allocations", &["\"udp\""]), count as f64);
-    assert_eq!(server.metric("floe_relay_ports_used", &[]), count as f64);
+    server.expect_metric("floe_allocations", &["\"udp\""], count as f64);
+    server.expect_metric("floe_relay_ports_used", &[], count as f64);
     let memory = server.memory();
     for (client, relayed, half) in &mut clients {
         exchange(client, *relayed, &peers[*half]);
@@ -161,8 +161,8 @@ fn a_thousand_connections_that_vanish() {
     let peer = Peer::new();
     let vanish = |count: usize| {
         let clients: Vec<_> = (0..count).map(|_| open(Client::tcp(&server).user(ALICE), &peer).0).collect();
-        assert_eq!(server.metric("floe_allocations", &["\"tcp\""]), count as f64);
-        assert_eq!(server.metric("floe_tcp_connections", &[]), count as f64);
+        server.expect_metric("floe_allocations", &["\"tcp\""], count as f64);
+        server.expect_metric("floe_tcp_connections", &[], count as f64);
         for client in &clients {
             SockRef::from(client.stream()).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
         }

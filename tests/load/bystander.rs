@@ -95,7 +95,7 @@ pub(crate) fn alongside<T>(bystanders: &mut [Bystander], event: impl FnOnce() ->
 }
 
 /// Does something when it goes out of scope, by a panic too.
-struct OnDrop<F: Fn()>(F);
+pub(crate) struct OnDrop<F: Fn()>(pub(crate) F);
 
 impl<F: Fn()> Drop for OnDrop<F> {
     fn drop(&mut self) {

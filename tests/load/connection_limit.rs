@@ -23,8 +23,8 @@ fn each_address_has_its_own() {
     for _ in 0..LIMIT {
         from(crowd, &server).expect_closed();
     }
-    assert_eq!(server.metric("floe_tcp_connections_refused_total", &[]), LIMIT as f64);
-    assert_eq!(server.metric("floe_tcp_connections", &[]), LIMIT as f64);
+    server.expect_metric("floe_tcp_connections_refused_total", &[], LIMIT as f64);
+    server.expect_metric("floe_tcp_connections", &[], LIMIT as f64);
     from(other, &server).ping();
 
     drop(inside.pop());

@@ -36,7 +36,7 @@ fn over_tcp() {
         client = Client::tcp_on(local, server.tcp()).user(ALICE);
     }
     client.ping();
-    assert_eq!(server.metric("floe_allocations", &[]), 0.0);
-    assert_eq!(server.metric("floe_relay_ports_used", &[]), 0.0);
-    assert_eq!(server.metric("floe_tcp_connections", &[]), 1.0);
+    server.expect_metric("floe_allocations", &[], 0.0);
+    server.expect_metric("floe_relay_ports_used", &[], 0.0);
+    server.expect_metric("floe_tcp_connections", &[], 1.0);
 }

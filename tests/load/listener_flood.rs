@@ -3,14 +3,14 @@
 //! others are answered all the same: over TCP and on another listener each of
 //! them, on the same listener at the latest when repeated.
 
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use floe::net::udp::{BATCH, Datagram, Options, Socket};
 
-use crate::bystander::{Bystander, alongside};
+use crate::bystander::{Bystander, OnDrop, alongside};
 use crate::process::Memory;
 use crate::support::client::channel_message;
 use crate::support::{BOB, Client, Login, PATIENCE, Reply, Request, Server, own_address};
@@ -54,7 +54,7 @@ impl Patient {
     }
 
     /// Refreshes again and again, a few times at least.
-    pub(crate) fn refresh_until(&mut self, over: &AtomicBool) {
+    fn refresh_until(&mut self, over: &AtomicBool) {
         let mut answered = 0;
         while answered < 3 || !over.load(Ordering::Relaxed) {
             self.call(Request::refresh(600));
@@ -89,14 +89,31 @@ impl Patient {
     }
 }
 
+/// Runs `event` while all of these go on.
+pub(crate) fn beside<T>(patient: &mut Patient, bystanders: &mut [Bystander], event: impl FnOnce() -> T) -> T {
+    let over = AtomicBool::new(false);
+    let event = || {
+        thread::scope(|scope| {
+            scope.spawn(|| patient.refresh_until(&over));
+            let _end = OnDrop(|| over.store(true, Ordering::Relaxed));
+            event()
+        })
+    };
+    alongside(bystanders, event).0
+}
+
+/// Those whose packets wait in other queues than a flood of the UDP listener.
+pub(crate) fn elsewhere(server: &Server, peer: Ipv4Addr) -> [Bystander; 2] {
+    [
+        Bystander::new("TCP", Client::tcp(server), peer),
+        Bystander::new("UDP over IPv6", Client::udp6(server), peer),
+    ]
+}
+
 #[test]
 fn control_requests_are_answered() {
-    let peer = own_address();
     let server = Server::start(|_| {});
-    let mut bystanders = vec![
-        Bystander::new("TCP", Client::tcp(&server), peer),
-        Bystander::new("UDP over IPv6", Client::udp6(&server), peer),
-    ];
+    let mut bystanders = elsewhere(&server, own_address());
     let mut patient = Patient::new(&server);
 
     // Bindings, and ChannelData of clients that have no allocation.
@@ -112,17 +129,12 @@ fn control_requests_are_answered() {
     let heard = || server.metric("floe_client_packets_total", &["direction=\"in\"", "\"udp\""]);
     (0..20).for_each(|_| _ = send_all());
     let (memory, before) = (Memory::of(&server), heard());
-    let over = AtomicBool::new(false);
-    let (sent, _) = alongside(&mut bystanders, || {
-        thread::scope(|scope| {
-            scope.spawn(|| patient.refresh_until(&over));
-            let (start, mut sent) = (Instant::now(), 0);
-            while start.elapsed() < FLOOD {
-                sent += send_all();
-            }
-            over.store(true, Ordering::Relaxed);
-            sent
-        })
+    let sent = beside(&mut patient, &mut bystanders, || {
+        let (start, mut sent) = (Instant::now(), 0);
+        while start.elapsed() < FLOOD {
+            sent += send_all();
+        }
+        sent
     });
     println!("{sent} datagrams sent in {FLOOD:?}, {} heard", heard() - before);
     memory.assert_grown("a flood to the listener", GROWTH);

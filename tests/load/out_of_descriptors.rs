@@ -55,8 +55,8 @@ fn refuses_and_recovers() {
     limit(&server, (descriptors + 1000) as u64);
     drop(waiting);
     refused.call(Request::refresh(0)).ok();
-    server.wait_until("descriptors are back", || server.descriptors() == descriptors);
+    server.wait_until("descriptors are back", || server.descriptors() <= descriptors);
     let others = bystanders.len() as f64;
-    assert_eq!(server.metric("floe_relay_ports_used", &[]), others);
-    assert_eq!(server.metric("floe_allocations", &[]), others);
+    server.expect_metric("floe_relay_ports_used", &[], others);
+    server.expect_metric("floe_allocations", &[], others);
 }

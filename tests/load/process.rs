@@ -33,7 +33,7 @@ impl<'a> Memory<'a> {
 /// the admin address too) are gone: the number that stays for a while.
 pub(crate) fn descriptors(server: &Server) -> usize {
     let (mut last, mut same) = (0, 0);
-    while same < 10 {
+    while same < 30 {
         let now = server.descriptors();
         same = if now == last { same + 1 } else { 0 };
         last = now;

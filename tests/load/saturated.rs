@@ -4,29 +4,33 @@
 //! socket that overflows is answered when it repeats a request.
 
 use std::net::UdpSocket;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use floe::net::udp::{BATCH, Datagram, Options, Socket};
 
 use crate::bystander::{Bystander, alongside};
-use crate::listener_flood::Patient;
+use crate::listener_flood::{Patient, beside, elsewhere};
 use crate::support::client::channel_message;
 use crate::support::{ALICE, Client, Peer, Request, Server, own_address};
 
-/// How long it goes on.
+/// How long it goes on at least, and how many packets are relayed meanwhile.
 const FLOOD: Duration = Duration::from_secs(3);
+const BUSY: f64 = 10_000.0;
 
 const CHANNEL: u16 = 0x4777;
 
-/// Sends these until `FLOOD` is over; how many the kernel took.
-fn flood(socket: &Socket, packet: Datagram<'_>) -> usize {
-    let (start, mut sent) = (Instant::now(), 0);
+/// Sends these until enough are relayed.
+fn flood(server: &Server, to: &str, socket: &Socket, packet: Datagram<'_>) {
+    let (start, before, mut sent) = (Instant::now(), relayed(server, to), 0);
+    let mut send = || sent += socket.send(&[packet; BATCH]).sent;
     while start.elapsed() < FLOOD {
-        sent += socket.send(&[packet; BATCH]).sent;
+        send();
     }
-    sent
+    server.wait_until("enough are relayed", || {
+        (0..100).for_each(|_| send());
+        relayed(server, to) - before > BUSY
+    });
+    println!("{sent} packets sent, {} relayed", relayed(server, to) - before);
 }
 
 /// Packets relayed to peers or to clients so far.
@@ -36,12 +40,8 @@ fn relayed(server: &Server, to: &str) -> f64 {
 
 #[test]
 fn a_client_that_floods_is_relayed_and_starves_nobody() {
-    let peer = own_address();
     let server = Server::start(|_| {});
-    let mut bystanders = vec![
-        Bystander::new("TCP", Client::tcp(&server), peer),
-        Bystander::new("UDP over IPv6", Client::udp6(&server), peer),
-    ];
+    let mut bystanders = elsewhere(&server, own_address());
     let mut patient = Patient::new(&server);
     let sink = UdpSocket::bind((own_address(), 0)).expect("a socket");
     let mut client = Client::udp(&server).user(ALICE);
@@ -54,20 +54,7 @@ fn a_client_that_floods_is_relayed_and_starves_nobody() {
     let packet = channel_message(CHANNEL, &[7; 172]);
     let packet = Datagram { to: server.udp(), from: None, parts: [&packet, &[], &[]] };
 
-    let before = relayed(&server, "peer");
-    let over = AtomicBool::new(false);
-    let sent = alongside(&mut bystanders, || {
-        thread::scope(|scope| {
-            scope.spawn(|| patient.refresh_until(&over));
-            let sent = flood(&socket, packet);
-            over.store(true, Ordering::Relaxed);
-            sent
-        })
-    })
-    .0;
-    let carried = relayed(&server, "peer") - before;
-    println!("{sent} packets sent, {carried} relayed");
-    assert!(carried > 10_000.0, "the data path was not busy: {carried} of {sent}");
+    beside(&mut patient, &mut bystanders, || flood(&server, "peer", &socket, packet));
 }
 
 #[test]
@@ -79,14 +66,15 @@ fn a_peer_that_floods_is_relayed_and_starves_nobody() {
     let relay = client.allocate();
     let peer = Socket::bind((own_address(), 0).into(), &Options::default()).expect("a socket");
     client.bind(CHANNEL, peer.local_addr().expect("bound"));
-    let before = relayed(&server, "client");
     let packet = Datagram { to: relay, from: None, parts: [&[7; 172], &[], &[]] };
-    let (sent, _) = alongside(&mut bystanders, || flood(&peer, packet));
-    let carried = relayed(&server, "client") - before;
-    println!("{sent} packets sent, {carried} relayed");
-    assert!(carried > 10_000.0, "the data path was not busy: {carried} of {sent}");
+    alongside(&mut bystanders, || flood(&server, "client", &peer, packet));
     // Its own client is served again as soon as it has read what came.
-    client.count_waiting();
+    server.wait_until("all has come", || {
+        let before = relayed(&server, "client");
+        client.count_waiting();
+        relayed(&server, "client") == before
+    });
+    client.receive_until_pinged();
     client.call(Request::refresh(600)).ok();
     let other = Peer::at(&permitted.to_string());
     client.permit(other.ip());

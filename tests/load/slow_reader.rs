@@ -108,5 +108,5 @@ fn is_closed_when_it_leaves_answers_unread() {
     println!("closed after {sent} bytes of requests");
     memory.assert_grown("answers that nobody reads", GROWTH);
     let others = bystanders.len() as f64;
-    server.wait_until("its allocation is gone", || server.metric("floe_allocations", &[]) == others);
+    server.expect_metric("floe_allocations", &[], others);
 }

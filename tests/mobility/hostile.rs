@@ -41,7 +41,7 @@ fn what_is_no_ticket_moves_nothing() {
     // Of another run of the same server.
     let other = Stage::new();
     refused(&settle(&mut other.alice(Over::Udp, 0), &peer).1);
-    assert_eq!(stage.server.metric("floe_allocation_moves_total", &[]), 0.0);
+    stage.server.expect_metric("floe_allocation_moves_total", &[], 0.0);
     exchange(&mut client, relayed, &peer, b"undisturbed");
 }
 
@@ -70,7 +70,7 @@ fn a_stolen_ticket_is_worth_nothing() {
         stranger.ask_bytes(&overheard).assert_challenge(438);
     }
     exchange(&mut client, relayed, &peer, b"undisturbed");
-    assert_eq!(stage.server.metric("floe_allocation_moves_total", &[]), 0.0);
+    stage.server.expect_metric("floe_allocation_moves_total", &[], 0.0);
     come(&mut stage.alice(Over::Udp, 13), &with);
 }
 
@@ -114,7 +114,7 @@ fn a_ticket_ends_with_the_time_of_its_allocation() {
     let tickets = [settle(&mut udp, &peer).1, settle(&mut tcp, &peer).1];
     drop((udp, tcp));
     std::thread::sleep(std::time::Duration::from_secs(601));
-    assert_eq!(stage.server.metric("floe_allocations", &[]), 0.0);
+    stage.server.expect_metric("floe_allocations", &[], 0.0);
     for (n, ticket) in (1..).zip(&tickets) {
         assert_eq!(stage.alice(Over::Udp, n).call(refresh(ticket)).code(), 437);
     }

@@ -62,7 +62,7 @@ fn hup_reads_the_peers_again() {
     signal(&server, "HUP");
     connections[0].set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(connections[0].read(&mut [0; 8]).unwrap(), 0);
-    server.wait_until("the channel is gone", || server.metric("floe_channels", &[]) == 1.0);
+    server.expect_metric("floe_channels", &[], 1.0);
     client.send_channel(0x4000, b"late");
     denied.send(relayed, b"late");
     client.exchange_on(0x4001, relayed, &kept);

@@ -3,13 +3,13 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use floe::wire::{AttributeType, channel_data, frame, padding};
 use socket2::{Domain, Socket, Type};
 
 use super::dtls;
+use super::ports::fresh_socket;
 use super::reply::data_indication;
 use super::{Access, Login, PATIENCE, Reply, Request, Scheme, Server, User};
 
@@ -398,23 +398,6 @@ impl Client {
         peer.send(relayed, b"and back");
         self.expect_data(peer.address(), b"and back");
     }
-}
-
-/// A socket whose port no client of this process has had before: a server still
-/// knows the allocation of one that is gone. Below the ephemeral range, so that
-/// it takes no port from listeners and relays.
-pub(super) fn fresh_socket(ip: IpAddr) -> UdpSocket {
-    const PORTS: std::ops::Range<u32> = 10_000..32_768;
-    static TAKEN: AtomicU32 = AtomicU32::new(0);
-    let start = std::process::id().wrapping_mul(2_654_435_761);
-    for _ in PORTS {
-        let number = start.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
-        let port = PORTS.start + number % (PORTS.end - PORTS.start);
-        if let Ok(socket) = UdpSocket::bind((ip, port as u16)) {
-            return socket;
-        }
-    }
-    panic!("no free port on {ip}");
 }
 
 /// A ChannelData message, unpadded.

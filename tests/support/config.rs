@@ -3,6 +3,7 @@
 //! loopback allowed as peer.
 
 use super::User;
+use super::ports::Ports;
 
 /// A static user of every server here.
 pub const ALICE: User = User { name: "alice", password: "correct horse battery staple" };
@@ -73,7 +74,10 @@ impl Config {
         self.set("auth.oauth-keys", Vec::from_iter(keys))
     }
 
-    pub(super) fn to_toml(&self) -> String {
-        toml::to_string(&self.0).expect("a configuration is TOML")
+    /// With these ports where any would do.
+    pub(super) fn to_toml(&self, ports: Ports) -> String {
+        let mut table = self.0.clone();
+        ports.fill(&mut table);
+        toml::to_string(&table).expect("a configuration is TOML")
     }
 }

@@ -12,7 +12,7 @@ use openssl::ssl::{
 use openssl::x509::X509;
 
 use super::authority::HOST;
-use super::client::fresh_socket;
+use super::ports::fresh_socket;
 use super::{Authority, Client, PATIENCE};
 
 /// How long a read waits before it looks whether something has to be repeated.

@@ -2,7 +2,7 @@
 //! client that speaks STUN and TURN byte by byte ([`Client`]), and hosts on the
 //! other side of the relay ([`Peer`]).
 //!
-//! Everything stays on 127.0.0.0/8 and ::1, on ports the kernel chose, so any
+//! Everything stays on 127.0.0.0/8 and ::1, on ports that were free, so any
 //! number of tests run side by side. Nothing sleeps to see that something does
 //! *not* happen: the test asks for something else behind it, on the same way,
 //! and that must be the first thing to arrive.
@@ -21,6 +21,7 @@ pub mod login;
 pub mod namespace;
 pub mod net;
 pub mod peer;
+pub mod ports;
 pub mod python;
 pub mod reply;
 pub mod request;
@@ -42,8 +43,9 @@ pub use reply::Reply;
 pub use request::Request;
 pub use server::Server;
 
-/// How long anything that must come may take on a loaded machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long anything that must come may take on a loaded machine; less than the
+/// minute after which the server lets an idle client go.
+pub const PATIENCE: Duration = Duration::from_secs(45);
 
 /// A loopback address that no other test uses, so that all of its ports below
 /// the ephemeral range are free.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::command::{floe, strip};
+use super::ports::Ports;
 use super::{Config, Namespace, PATIENCE, http};
 
 /// A running server; killed when dropped.
@@ -19,6 +20,7 @@ use super::{Config, Namespace, PATIENCE, http};
 pub struct Server {
     child: Child,
     directory: PathBuf,
+    ports: Ports,
     runtime: Runtime,
 }
 
@@ -46,29 +48,29 @@ impl Server {
 
     /// The same with these variables in its environment.
     pub fn start_in(environment: &[(&str, &OsStr)], change: impl FnOnce(&mut Config)) -> Self {
-        let directory = new_directory();
-        let mut child = serve(floe(), &directory, environment, change);
+        let (directory, ports) = (new_directory(), Ports::new());
+        let mut child = serve(floe(), &directory, ports, environment, change);
         let runtime = wait_for_runtime(&mut child, &directory);
-        let server = Self { child, directory, runtime };
+        let server = Self { child, directory, ports, runtime };
         server.wait_until("it is ready", || server.get("/readyz").0 == 200);
         server
     }
 
     /// The same in a network of its own, where its admin address is out of reach.
     pub fn start_within(namespace: &Namespace, change: impl FnOnce(&mut Config)) -> Self {
-        let directory = new_directory();
+        let (directory, ports) = (new_directory(), Ports::new());
         let command = strip(namespace.command(env!("CARGO_BIN_EXE_floe")));
-        let mut child = serve(command, &directory, &[], change);
+        let mut child = serve(command, &directory, ports, &[], change);
         // Written when all else stands.
         let runtime = wait_for_runtime(&mut child, &directory);
-        Self { child, directory, runtime }
+        Self { child, directory, ports, runtime }
     }
 
     /// Starts a server that won't have its configuration: its exit status and
     /// what it said.
     pub fn refused(change: impl FnOnce(&mut Config)) -> (Option<i32>, String) {
-        let directory = new_directory();
-        let mut child = serve(floe(), &directory, &[], change);
+        let (directory, ports) = (new_directory(), Ports::new());
+        let mut child = serve(floe(), &directory, ports, &[], change);
         let status = wait(&mut child).expect("a server that should not have started");
         let log = read_log(&directory);
         let _ = fs::remove_dir_all(&directory);
@@ -165,6 +167,17 @@ impl Server {
             .sum()
     }
 
+    /// The metric has this value now or soon: what is told to a client may be
+    /// counted after it.
+    pub fn expect_metric(&self, name: &str, labels: &[&str], value: f64) {
+        self.wait_until(&format!("{name} {labels:?} is {value}"), || self.metric(name, labels) == value);
+    }
+
+    /// Something is counted under the metric now or soon.
+    pub fn expect_some(&self, name: &str, labels: &[&str]) {
+        self.wait_until(&format!("{name} {labels:?} is more than 0"), || self.metric(name, labels) > 0.0);
+    }
+
     /// Asks again and again until it holds.
     pub fn wait_until(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let start = Instant::now();
@@ -194,7 +207,7 @@ impl Server {
 
     /// Puts another configuration into its file.
     pub fn rewrite(&self, change: impl FnOnce(&mut Config)) {
-        write_configuration(&self.directory, change);
+        write_configuration(&self.directory, self.ports, change);
     }
 
     /// Asks it to end (SIGTERM) and waits; what it has written, to its last line.
@@ -230,10 +243,11 @@ impl Drop for Server {
 fn serve(
     mut floe: Command,
     directory: &Path,
+    ports: Ports,
     environment: &[(&str, &OsStr)],
     change: impl FnOnce(&mut Config),
 ) -> Child {
-    let file = write_configuration(directory, change);
+    let file = write_configuration(directory, ports, change);
     let log = fs::File::create(directory.join("log")).expect("a log file");
     floe.envs(environment.iter().copied())
         .args(["serve", "--config"])
@@ -245,11 +259,11 @@ fn serve(
         .expect("floe starts (setpriv is in Debian's util-linux)")
 }
 
-fn write_configuration(directory: &Path, change: impl FnOnce(&mut Config)) -> PathBuf {
+fn write_configuration(directory: &Path, ports: Ports, change: impl FnOnce(&mut Config)) -> PathBuf {
     let mut config = Config::new(directory.to_str().expect("UTF-8"));
     change(&mut config);
     let file = directory.join("floe.toml");
-    fs::write(&file, config.to_toml()).expect("the configuration is written");
+    fs::write(&file, config.to_toml(ports)).expect("the configuration is written");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("for nobody else to read");
     file
 }

@@ -62,5 +62,5 @@ fn only_by_the_token_that_was_shown_last() {
     exchange(&stream, &peer.accept().0);
     // What the allocation took is given back, whichever token it was taken by.
     control.call(Request::refresh(0)).ok();
-    server.wait_until("no data connection is left", || server.metric("floe_data_connections", &[]) == 0.0);
+    server.expect_metric("floe_data_connections", &[], 0.0);
 }

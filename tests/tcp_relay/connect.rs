@@ -95,7 +95,7 @@ fn one_connection_to_a_peer_at_a_time() {
     drop(accepted);
     super::parties::expect_end(&data);
     drop(data);
-    server.wait_until("the connection is forgotten", || server.metric("floe_data_connections", &[]) == 0.0);
+    server.expect_metric("floe_data_connections", &[], 0.0);
     let again = connected(&mut client, peer.address());
     assert_ne!(again, id);
 }
@@ -154,7 +154,7 @@ fn the_source_is_the_relayed_address_and_ids_differ() {
 fn a_refusal_is_told() {
     let server = server();
     let (mut client, _) = control(&server);
-    let nobody = Peer::new().address();
+    let nobody = ([127, 0, 0, 1], crate::support::ports::unused()).into();
     client.call(connect(nobody)).refused(447);
     // And may be tried again.
     client.call(connect(nobody)).refused(447);

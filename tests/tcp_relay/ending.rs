@@ -14,7 +14,7 @@ fn joined(server: &Server, control: &mut Client) -> (TcpStream, TcpStream) {
 }
 
 fn all_gone(server: &Server) {
-    server.wait_until("no data connection is left", || server.metric("floe_data_connections", &[]) == 0.0);
+    server.expect_metric("floe_data_connections", &[], 0.0);
 }
 
 // C-017

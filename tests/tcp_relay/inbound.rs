@@ -11,7 +11,7 @@ fn without_permission_it_is_closed_and_nobody_hears_of_it() {
     client.permit("127.0.0.3".parse().unwrap());
     expect_end(&connect_from("127.0.0.2", relayed));
     assert_eq!(client.receive_until_pinged(), Vec::<Vec<u8>>::new());
-    assert_eq!(server.metric("floe_data_connections_refused_total", &[]), 1.0);
+    server.expect_metric("floe_data_connections_refused_total", &[], 1.0);
 }
 
 // C-012 C-021

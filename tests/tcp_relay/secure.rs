@@ -261,7 +261,7 @@ fn when_one_side_hangs_up_so_does_the_other() {
         assert_eq!(take(&mut data, 12), b"that was all");
         expect_goodbye(&mut data);
         drop(data);
-        place.server.wait_until("none is left", || place.server.metric("floe_data_connections", &[]) == 0.0);
+        place.server.expect_metric("floe_data_connections", &[], 0.0);
     }
 }
 

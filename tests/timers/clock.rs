@@ -38,7 +38,7 @@ impl Timed {
             return None;
         };
         let hand = new_directory().join("clock");
-        move_hand(&hand, 0);
+        move_hand(&hand, 0.0);
         let wall_clock_alone = if time == Time::WallClock { "1" } else { "0" };
         let environment = [
             ("LD_PRELOAD", library.as_os_str()),
@@ -55,18 +55,18 @@ impl Timed {
         self.start = Instant::now();
     }
 
-    /// Until it is so many seconds after the beginning. What was before that may
-    /// have taken some of them, a fraction of one.
+    /// Until it is so many seconds after the beginning.
     pub(crate) fn until(&self, seconds: u64) {
+        let left = Duration::from_secs(seconds).saturating_sub(self.start.elapsed());
         match &self.hand {
-            Some(hand) => move_hand(hand, seconds as i64),
-            None => sleep(Duration::from_secs(seconds).saturating_sub(self.start.elapsed())),
+            Some(hand) => move_hand(hand, left.as_secs_f64()),
+            None => sleep(left),
         }
     }
 
     /// The wall clock is so many seconds ahead of the true time.
     pub(crate) fn set_wall_clock(&self, seconds: i64) {
-        move_hand(self.hand.as_ref().expect("a clock that can be set"), seconds);
+        move_hand(self.hand.as_ref().expect("a clock that can be set"), seconds as f64);
     }
 }
 
@@ -79,7 +79,7 @@ impl Drop for Timed {
 }
 
 /// In one step: the server looks at any time.
-fn move_hand(hand: &Path, seconds: i64) {
+fn move_hand(hand: &Path, seconds: f64) {
     let next = hand.with_extension("next");
     fs::write(&next, format!("{seconds:+}\n")).expect("written");
     fs::rename(next, hand).expect("renamed");

@@ -30,5 +30,5 @@ pub(crate) fn lasts_300_seconds(time: Time) {
     again.send(relayed, b"late");
     client.permit(once.ip());
     client.exchange(relayed, &once);
-    assert_eq!(timed.server.metric("floe_dropped_packets_total", &["no_permission"]), 3.0);
+    timed.server.expect_metric("floe_dropped_packets_total", &["no_permission"], 3.0);
 }

@@ -10,7 +10,6 @@ mod first_of_its_type;
 mod framing;
 mod integrity;
 mod malformed;
-mod parse_cost;
 mod stun_crate;
 mod turn_crate;
 mod values;
