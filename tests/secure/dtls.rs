@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use floe::wire::{AttributeType, Method};
 use openssl::ssl::SslVersion;
 
+use crate::one_port::side_by_side;
 use crate::support::authority::{HOST, text};
-use crate::support::client::channel_message;
-use crate::support::command::find;
 use crate::support::dtls::{Session, socket, until_done};
-use crate::support::{ALICE, Authority, BOB, Client, Config, Peer, Request, Server, own_address, skip};
+use crate::support::{ALICE, Authority, Client, Config, Peer, Request, Server, own_address};
+use crate::tls::whole_call;
 
 /// A server of this configuration listens for DTLS on free ports.
 pub(crate) fn secure(authority: &Authority, config: &mut Config) {
@@ -27,23 +27,11 @@ fn an_allocation_relays_from_its_first_request_to_its_last() {
     let authority = Authority::new();
     let server = server(&authority);
     for address in server.all("dtls") {
-        let mut client = authority.over_dtls(address).user(ALICE);
-        assert_eq!(client.ping().mapped(), client.local());
-        let relayed = client.allocate();
-        let peer = Peer::new();
-        client.permit(peer.ip());
-        client.exchange(relayed, &peer);
-        client.bind(0x4000, peer.address());
-        // Unpadded both ways, as over UDP.
-        client.send_channel(0x4000, b"odd");
-        peer.expect(b"odd", relayed);
-        peer.send(relayed, b"and odd");
-        assert_eq!(client.receive(), channel_message(0x4000, b"and odd"));
-        client.call(Request::refresh(0)).ok();
+        whole_call(authority.over_dtls(address));
     }
-    assert_eq!(server.metric("floe_allocations_opened_total", &["transport=\"dtls\""]), 2.0);
-    assert_eq!(server.metric("floe_tls_handshakes_total", &["transport=\"dtls\"", "outcome=\"done\""]), 2.0);
-    assert!(server.metric("floe_client_bytes_total", &["transport=\"dtls\"", "direction=\"out\""]) > 0.0);
+    server.expect_metric("floe_allocations_opened_total", &["transport=\"dtls\""], 2.0);
+    server.expect_metric("floe_tls_handshakes_total", &["transport=\"dtls\"", "outcome=\"done\""], 2.0);
+    server.expect_some("floe_client_bytes_total", &["transport=\"dtls\"", "direction=\"out\""]);
     server.logs("\"transport\":\"dtls\"");
 }
 
@@ -57,20 +45,8 @@ fn one_address_serves_both() {
         config.set("listen.udp", vec![address.to_string()]).set("listen.dtls", vec![address.to_string()]);
     });
     assert_eq!((server.all("udp"), server.all("dtls")), (vec![address], vec![address]));
-    let mut plain = Client::udp_from([127, 0, 0, 1].into(), address).user(ALICE);
-    let mut secure = authority.over_dtls(address).user(BOB);
-    let (plains, secures) = (plain.allocate(), secure.allocate());
-    let peer = Peer::new();
-    for _ in 0..3 {
-        plain.permit(peer.ip());
-        secure.permit(peer.ip());
-        plain.exchange(plains, &peer);
-        secure.exchange(secures, &peer);
-    }
-    for transport in ["udp", "dtls"] {
-        let label = format!("transport=\"{transport}\"");
-        assert_eq!(server.metric("floe_allocations", &[&label]), 1.0);
-    }
+    let plain = Client::udp_from([127, 0, 0, 1].into(), address);
+    side_by_side(&server, [(plain, "udp"), (authority.over_dtls(address), "dtls")]);
 }
 
 // E-038
@@ -80,7 +56,7 @@ fn plaintext_on_a_port_of_dtls_alone_gets_no_byte() {
     let server = server(&authority);
     let plain = socket(server.all("dtls")[0]);
     plain.send(&Request::binding().bytes()).unwrap();
-    server.wait_until("it is dropped", || server.metric("floe_dropped_packets_total", &["not_dtls"]) == 1.0);
+    server.expect_metric("floe_dropped_packets_total", &["not_dtls"], 1.0);
     plain.set_nonblocking(true).unwrap();
     assert!(plain.recv(&mut [0; 64]).is_err());
     // Nor has a port without it anything to say to a hello.
@@ -137,7 +113,7 @@ fn the_largest_message_is_that_of_a_record() {
     peer.send(relayed, &[7; (1 << 14) - 3]);
     peer.send(relayed, &largest);
     client.expect_channel(0x4000, &largest);
-    assert_eq!(server.metric("floe_dropped_packets_total", &["too_large"]), 1.0);
+    server.expect_metric("floe_dropped_packets_total", &["too_large"], 1.0);
 }
 
 // E-030
@@ -188,7 +164,7 @@ fn what_is_old_or_weak_is_refused() {
         let error = refused(SslVersion::DTLS1_2, &format!("{weak}:@SECLEVEL=0"));
         assert!(error.contains("alert handshake failure"), "{weak}: {error}");
     }
-    assert_eq!(server.metric("floe_dtls_sessions", &[]), 0.0);
+    server.expect_metric("floe_dtls_sessions", &[], 0.0);
 }
 
 fn shown(session: &Session) -> Vec<u8> {
@@ -227,16 +203,14 @@ fn certificates_are_chosen_by_name_and_read_again() {
 // E-031 E-032
 #[test]
 fn the_suite_of_the_rfc_works_with_an_rsa_certificate() {
-    if find("openssl").is_none() {
-        skip("openssl", "not installed: nothing else here makes RSA keys");
-        return;
-    }
-    let authority = Authority::new();
-    let (certificate, key) = authority.issue_rsa();
+    let (authority, mut has_rsa) = (Authority::new(), false);
     let server = Server::start(|config| {
         secure(&authority, config);
-        config.set("tls.certificate", text(&certificate)).set("tls.private-key", text(&key));
+        has_rsa = authority.issue_rsa();
     });
+    if !has_rsa {
+        return;
+    }
     let session = authority.dtls_handshake(socket(server.all("dtls")[0]), |context, _| {
         context.set_cipher_list("ECDHE-RSA-AES128-GCM-SHA256").unwrap();
     });
@@ -263,7 +237,7 @@ fn the_end_is_told() {
     let authority = Authority::new();
     let server = server(&authority);
     let mut session = authority.dtls(server.all("dtls")[0]);
-    server.wait_until("it is there", || server.metric("floe_dtls_sessions", &[]) == 1.0);
+    server.expect_metric("floe_dtls_sessions", &[], 1.0);
     server.stop();
     let error = until_done(|| session.ssl_read(&mut [0; 64])).unwrap_err();
     assert_eq!(error.code(), openssl::ssl::ErrorCode::ZERO_RETURN);

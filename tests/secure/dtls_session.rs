@@ -44,7 +44,7 @@ fn a_handshake_gets_through_loss_repetition_and_disorder() {
         let login = Login::new(ALICE, challenge.realm(), challenge.nonce());
         ask(&mut client, &login.sign(Request::allocate())).ok();
     }
-    assert_eq!(server.metric("floe_allocations", &["transport=\"dtls\""]), 3.0);
+    server.expect_metric("floe_allocations", &["transport=\"dtls\""], 3.0);
 }
 
 // E-034
@@ -78,8 +78,8 @@ fn a_goodbye_ends_the_allocation() {
     until_done(|| client.dtls().shutdown().map(|_| ())).unwrap();
     let error = until_done(|| client.dtls().ssl_read(&mut [0; 64])).unwrap_err();
     assert_eq!(error.code(), openssl::ssl::ErrorCode::ZERO_RETURN);
-    server.wait_until("it is gone", || server.metric("floe_allocations", &[]) == 0.0);
-    assert_eq!(server.metric("floe_dtls_sessions", &[]), 0.0);
+    server.expect_metric("floe_allocations", &[], 0.0);
+    server.expect_metric("floe_dtls_sessions", &[], 0.0);
     server.logs("disconnected");
 }
 
@@ -108,7 +108,7 @@ fn a_client_that_begins_anew_takes_its_own_place() {
     let hello = crate::dtls_hello::hello(0, 1, &[]);
     forged.send(&hello).unwrap();
     client.exchange(relayed, &peer);
-    assert_eq!(server.metric("floe_allocations", &[]), 1.0);
+    server.expect_metric("floe_allocations", &[], 1.0);
 
     // The client has lost all it knew, and has its port still.
     let local = client.local();
@@ -117,8 +117,8 @@ fn a_client_that_begins_anew_takes_its_own_place() {
     let socket = UdpSocket::bind(local).unwrap();
     socket.connect(address).unwrap();
     let session = authority.dtls_handshake(socket, |_, _| {}).unwrap();
-    server.wait_until("the old one is gone", || server.metric("floe_allocations", &[]) == 0.0);
-    assert_eq!(server.metric("floe_dtls_sessions", &[]), 1.0);
+    server.expect_metric("floe_allocations", &[], 0.0);
+    server.expect_metric("floe_dtls_sessions", &[], 1.0);
     let mut client = Client::over_dtls(session).user(ALICE);
     let relayed = client.allocate();
     client.permit(peer.ip());

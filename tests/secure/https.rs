@@ -9,9 +9,11 @@ use floe::net::proxy::{Origin, decode};
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ALL_VERSIONS, ClientConnection, ServerConnection, StreamOwned};
 
+use crate::one_port::{answer, until_closed};
 use crate::support::authority::{HOST, Tls, client, shown};
 use crate::support::command::floe;
-use crate::support::{ALICE, Authority, Config, PATIENCE, Peer, Request, SECRET, Server};
+use crate::support::ports::unused;
+use crate::support::{ALICE, Authority, Client, Config, PATIENCE, Peer, Request, SECRET, Server};
 
 const WEB: &str = "www.tests.example";
 
@@ -72,8 +74,8 @@ fn turn_and_the_page_are_at_one_port() {
     // Nothing that is served is offered.
     let error = open(&authority, &server, HOST, &["h2"]).unwrap_err();
     assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
-    assert_eq!(server.metric("floe_https_connections_total", &["to=\"admin\""]), 3.0);
-    assert_eq!(server.metric("floe_allocations_opened_total", &["transport=\"tls\""]), 3.0);
+    server.expect_metric("floe_https_connections_total", &["to=\"admin\""], 3.0);
+    server.expect_metric("floe_allocations_opened_total", &["transport=\"tls\""], 3.0);
     server.logs(&format!("turns:{HOST}:{}", server.all("tls")[0].port()));
 }
 
@@ -212,7 +214,7 @@ fn names_of_a_web_server_are_passed_on_to_it() {
             authority.handshake(socket, "unknown.example", authority.client(ALL_VERSIONS)).unwrap_err();
         assert!(error.to_string().contains("not valid for name"), "{error}");
         call(open(&authority, &server, HOST, &[]).unwrap());
-        assert_eq!(server.metric("floe_https_connections_total", &["to=\"web\""]), 3.0);
+        server.expect_metric("floe_https_connections_total", &["to=\"web\""], 3.0);
     }
 }
 
@@ -263,7 +265,7 @@ impl Slow {
 #[test]
 fn a_web_server_that_is_away_costs_its_visitors_alone() {
     let authority = Authority::new();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = SocketAddr::from(([127, 0, 0, 1], unused()));
     let server = Server::start(|config| {
         everything(&authority, config, Some((nobody, false)));
         config.set("limits.tcp-connections-per-address", 2);
@@ -271,9 +273,7 @@ fn a_web_server_that_is_away_costs_its_visitors_alone() {
     for _ in 0..5 {
         assert!(open(&authority, &server, WEB, &[]).is_err());
     }
-    server.wait_until("they are counted", || {
-        server.metric("floe_https_connections_total", &["to=\"unanswered\""]) == 5.0
-    });
+    server.expect_metric("floe_https_connections_total", &["to=\"unanswered\""], 5.0);
     call(open(&authority, &server, HOST, &[]).unwrap());
 }
 
@@ -328,27 +328,20 @@ fn hello(authority: &Authority, host: &str) -> Vec<u8> {
 fn what_is_no_hello_is_closed_without_a_word() {
     let authority = Authority::new();
     let server = Server::start(|config| everything(&authority, config, None));
+    // Ten seconds are given, to it as to all behind it.
+    let mut silent = Client::tcp(&server);
     for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &Request::binding().bytes(), b"\0\0\0\0", b"SSH-2.0-a\r\n"]
     {
-        let mut socket = TcpStream::connect(server.all("tls")[0]).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.write_all(bytes).unwrap();
-        let mut answer = Vec::new();
-        let _ = socket.read_to_end(&mut answer);
-        assert_eq!(answer, b"");
+        assert_eq!(answer(server.all("tls")[0], bytes), b"");
     }
-    assert_eq!(server.metric("floe_tcp_connections_refused_total", &[]), 4.0);
+    silent.ping();
+    server.expect_metric("floe_tcp_connections_refused_total", &[], 4.0);
     // A record that is no hello, and a hello without an end.
     let mut endless = vec![0x16, 3, 1, 0x40, 0, 1, 0, 0xff, 0xff];
     endless.resize(5 + 0x4000, 7);
     let more = [&[0x16, 3, 1, 0x40, 0][..], &[7; 0x4000]].concat();
     for bytes in [vec![0x16, 3, 1, 0, 4, 9, 9, 9, 9], [endless, more].concat()] {
-        let mut socket = TcpStream::connect(server.all("tls")[0]).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let _ = socket.write_all(&bytes);
-        let mut answer = Vec::new();
-        let _ = socket.read_to_end(&mut answer);
-        assert!(answer.len() < 100, "an alert at most");
+        assert!(answer(server.all("tls")[0], &bytes).len() < 100, "an alert at most");
     }
     call(open(&authority, &server, HOST, &[]).unwrap());
 }
@@ -366,8 +359,6 @@ fn a_slow_hello_holds_nobody_up_and_is_closed_in_the_end() {
         .collect();
     call(open(&authority, &server, HOST, &[]).unwrap());
     // Ten seconds are given; what comes meanwhile does not make it longer.
-    let mut last = slow.pop().unwrap();
-    last.set_read_timeout(Some(PATIENCE * 2)).unwrap();
-    assert_eq!(last.read(&mut [0; 16]).unwrap_or(0), 0);
+    assert_eq!(until_closed(slow.pop().unwrap()), b"");
     call(open(&authority, &server, HOST, &[]).unwrap());
 }

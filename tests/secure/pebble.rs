@@ -79,7 +79,9 @@ impl Site {
             .spawn()
             .unwrap();
         self.processes.extend([names, server]);
-        wait("the ACME server answers", || TcpStream::connect((ip, ACME_PORT)).is_ok());
+        for (what, port) in [("names are known", DNS_PORT), ("the ACME server answers", ACME_PORT)] {
+            wait(what, || TcpStream::connect((ip, port)).is_ok());
+        }
     }
 
     /// floe obtains certificates here, by this challenge.

@@ -63,7 +63,7 @@ fn the_client_is_who_the_header_says() {
             log.contains(mapped) && log.contains(":3478")
         });
         drop(client);
-        server.wait_until("it is gone", || server.metric("floe_tcp_connections", &[]) == 0.0);
+        server.expect_metric("floe_tcp_connections", &[], 0.0);
     }
 }
 
@@ -99,14 +99,14 @@ fn a_header_may_come_in_pieces_and_with_what_follows() {
         let mut pieces = Client::over(socket);
         assert_eq!(pieces.ping().mapped(), address("192.0.2.7:12345"));
         drop(pieces);
-        server.wait_until("it is gone", || server.metric("floe_tcp_connections", &[]) == 0.0);
+        server.expect_metric("floe_tcp_connections", &[], 0.0);
 
         let request = Request::binding().bytes();
         let mut together = Client::over(begin(server.tcp(), &[&header[..], &request].concat()));
         let reply = crate::support::Reply::to(&request, together.receive()).ok();
         assert_eq!(reply.mapped(), address("192.0.2.7:12345"));
         drop(together);
-        server.wait_until("it is gone", || server.metric("floe_tcp_connections", &[]) == 0.0);
+        server.expect_metric("floe_tcp_connections", &[], 0.0);
     }
 }
 
@@ -124,7 +124,7 @@ fn a_header_comes_before_tls_too() {
         let mut client = client(stream);
         assert_eq!(client.ping().mapped(), address("192.0.2.7:12345"));
         drop(client);
-        server.wait_until("it is gone", || server.metric("floe_tcp_connections", &[]) == 0.0);
+        server.expect_metric("floe_tcp_connections", &[], 0.0);
     }
 }
 

@@ -49,7 +49,7 @@ fn limits_are_those_of_the_client_and_not_of_the_balancer() {
     connect("192.0.2.8:1001").ping();
     first.ping();
     drop(first);
-    server.wait_until("its place is free", || server.metric("floe_tcp_connections", &[]) == 0.0);
+    server.expect_metric("floe_tcp_connections", &[], 0.0);
     connect("192.0.2.7:1003").ping();
 }
 

@@ -1,6 +1,5 @@
 //! Versions and cipher suites of TLS.
 
-use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
 
@@ -8,9 +7,9 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{CipherSuite, ClientConfig, ProtocolVersion, RootCertStore};
 
-use crate::support::authority::{HOST, client, text};
-use crate::support::command::find;
-use crate::support::{Authority, PATIENCE, Server, skip};
+use crate::one_port::answer;
+use crate::support::authority::{HOST, client};
+use crate::support::{Authority, Server};
 
 // E-031
 #[test]
@@ -29,16 +28,14 @@ fn both_versions_are_spoken() {
 // E-031 E-032
 #[test]
 fn the_suite_of_the_rfc_works_with_an_rsa_certificate() {
-    if find("openssl").is_none() {
-        skip("openssl", "not installed: nothing else here makes RSA keys");
-        return;
-    }
-    let authority = Authority::new();
-    let (certificate, key) = authority.issue_rsa();
+    let (authority, mut has_rsa) = (Authority::new(), false);
     let server = Server::start(|config| {
         authority.secure(config);
-        config.set("tls.certificate", text(&certificate)).set("tls.private-key", text(&key));
+        has_rsa = authority.issue_rsa();
     });
+    if !has_rsa {
+        return;
+    }
     let suite = CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256;
     let provider = CryptoProvider {
         cipher_suites: ring::ALL_CIPHER_SUITES.iter().copied().filter(|s| s.suite() == suite).collect(),
@@ -93,12 +90,7 @@ fn what_is_old_or_weak_is_refused() {
         ([3, 3], &weak),
         ([3, 3], &old[2..]),
     ] {
-        let mut socket = TcpStream::connect(server.all("tls")[0]).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.write_all(&client_hello(version, suites)).unwrap();
-        let mut answer = Vec::new();
-        // A reset behind the alert is as good as an end.
-        let _ = socket.read_to_end(&mut answer);
+        let answer = answer(server.all("tls")[0], &client_hello(version, suites));
         assert!(answer.len() <= 7 && answer.first().is_none_or(|kind| *kind == 0x15), "{answer:02x?}");
     }
 }
