@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use floe::relay::{AllocationId, Family, Instant};
+use floe::relay::ports::RelayPool;
+use floe::relay::{AllocationId, Family, Instant, PeerAddr};
+use floe::wire::AttributeType;
 
-use super::client::{Client, Heard};
+use super::client::{Answer, Client, Heard};
 use super::world::{RELAY_V4, RELAY_V6};
 
 /// A timer fires at most this late.
@@ -17,7 +19,7 @@ const SWEEP: Duration = Duration::from_millis(5_250);
 
 pub(crate) const PERMISSION: Duration = Duration::from_secs(300);
 pub(crate) const CHANNEL: Duration = Duration::from_secs(600);
-pub(crate) const HOLD: Duration = Duration::from_secs(30);
+const HOLD: Duration = Duration::from_secs(30);
 /// How long a used ticket is known (RFC 8016 §3.2.2).
 const USED: Duration = Duration::from_secs(30);
 const FOR_EVER: Instant = Instant::from_micros(u64::MAX);
@@ -233,7 +235,11 @@ pub(crate) struct Model {
 }
 
 pub(crate) fn is_own(ip: IpAddr) -> bool {
-    [RELAY_V4, RELAY_V6].iter().any(|own| own.parse() == Ok(ip))
+    own(Family::of(ip)) == ip
+}
+
+pub(crate) fn own(family: Family) -> IpAddr {
+    [RELAY_V4, RELAY_V6][family.index()].parse().unwrap()
 }
 
 pub(crate) fn is_denied(ip: IpAddr) -> bool {
@@ -341,6 +347,57 @@ impl Model {
             actor.state = State::Nothing;
         }
         0
+    }
+
+    /// RFC 8656 §7.2, §7.3: with a success, everything that it says has to be true.
+    pub(crate) fn opened(&mut self, who: usize, seat: Seat, now: Instant, wish: &Wish, answer: &Answer) {
+        let lifetime = wish.lifetime.clamp(600, 3600);
+        assert_eq!(answer.lifetime(), lifetime);
+        let expires = now + Duration::from_secs(lifetime.into());
+        let mut allocation = Allocation { seat: Some(seat), ..Allocation::default() };
+        assert_eq!(answer.has(AttributeType::MOBILITY_TICKET), wish.mobile);
+        allocation.mobility = wish.mobile.then(|| Mobility {
+            ticket: answer.ticket(),
+            used: None,
+            next: None,
+            unconfirmed: false,
+        });
+        for relayed in answer.relayed() {
+            let family = Family::of(relayed.ip());
+            assert!(wish.families.contains(&family) && is_own(relayed.ip()));
+            assert!(self.ports.contains(&relayed.port()));
+            assert!(!wish.even || relayed.port() % 2 == 0);
+            assert!(wish.held.as_ref().is_none_or(|held| held.address == relayed));
+            assert!(allocation.relays[family.index()].replace((relayed, expires)).is_none());
+            let others = self.actors.iter().filter_map(|actor| actor.live(now));
+            let taken: Vec<_> = others.filter_map(|other| other.relay(family, now)).collect();
+            assert!(!taken.contains(&relayed), "{relayed} is one of {taken:?}");
+            assert!(self.held.iter().all(|held| held.address != relayed || held.expires <= now));
+        }
+        let missing =
+            wish.families.len().checked_sub(answer.relayed().len()).expect("no more than asked for");
+        assert!(missing < wish.families.len());
+        assert_eq!(missing == 1, answer.has(AttributeType::ADDRESS_ERROR_CODE));
+        assert_eq!(wish.pair, answer.token().is_some());
+        if let Some(token) = answer.token() {
+            let mut address = answer.relayed()[0];
+            address.set_port(address.port() + 1);
+            let name = self.actors[who].client.name.clone();
+            self.held.push(Held { token, address, name, expires: now + HOLD });
+        }
+        self.actors[who].state = State::Live(allocation);
+    }
+
+    /// Whether a port of this kind is to be had.
+    pub(crate) fn is_free(&self, pool: &RelayPool, family: Family, wish: &Wish) -> bool {
+        let free = |port: u16| {
+            let address = PeerAddr::new(SocketAddr::new(own(family), port));
+            self.ports.contains(&port) && pool.holder(address).is_none()
+        };
+        pool.has(family)
+            && self.ports.clone().any(|port| {
+                free(port) && (!wish.even || port % 2 == 0) && (!wish.pair || free(port.saturating_add(1)))
+            })
     }
 
     /// RFC 8656 §10.2

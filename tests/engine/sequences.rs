@@ -5,12 +5,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use floe::relay::{ClientPath, DropReason, Family, Instant, Outcome, PeerAddr};
+use floe::relay::{ClientPath, DropReason, Family, Instant, Outcome};
 use floe::wire::AttributeType;
 
 use super::client::{Access, Answer, Client, MODERN, Request};
-use super::model::{Actor, HOLD, Held, Mobility, Model, Opening, Seat, State, Wish, user_of};
-use super::world::{ERIN, RELAY_V4, RELAY_V6, START, Sent, Setup, SplitMix, World, addr};
+use super::model::{Actor, Model, Opening, Seat, State, Wish, own, user_of};
+use super::world::{ERIN, RELAY_V4, START, Sent, Setup, SplitMix, World, addr};
 
 #[path = "sequences/moves.rs"]
 mod moves;
@@ -264,7 +264,7 @@ impl Stage {
             _ => Outcome::Failed,
         });
         self.world.outcomes = script.collect();
-        let free = wish.families.iter().any(|family| self.is_free(*family, &wish));
+        let free = wish.families.iter().any(|family| self.model.is_free(&self.world.pool, *family, &wish));
         let [surely, at_most] = self.model.taken(now, user_of(&self.model.actors[who].client.name));
         let cost = if kind % 8 == 6 { 0 } else { 1 + u32::from(wish.pair) };
         let token_is_his =
@@ -347,50 +347,10 @@ impl Stage {
             assert_eq!(answer.code(), 508);
             return;
         }
-        let longest = 3600;
-        let lifetime = wish.lifetime.clamp(600, longest);
-        assert_eq!(answer.lifetime(), lifetime);
-        let expires = now + Duration::from_secs(lifetime.into());
-        let mut allocation = super::model::Allocation { seat: Some(seat), ..Default::default() };
-        assert_eq!(answer.has(AttributeType::MOBILITY_TICKET), wish.mobile);
+        self.model.opened(who, seat, now, wish, &answer);
         if wish.mobile {
-            let ticket = self.new_ticket(&answer);
-            allocation.mobility = Some(Mobility { ticket, used: None, next: None, unconfirmed: false });
+            self.new_ticket(&answer);
         }
-        for relayed in answer.relayed() {
-            let family = Family::of(relayed.ip());
-            assert!(wish.families.contains(&family) && relayed.ip() == own(family));
-            assert!(self.model.ports.contains(&relayed.port()));
-            assert!(!wish.even || relayed.port() % 2 == 0);
-            assert!(wish.held.as_ref().is_none_or(|held| held.address == relayed));
-            assert!(allocation.relays[family.index()].replace((relayed, expires)).is_none());
-            let others = self.model.actors.iter().filter_map(|actor| actor.live(now));
-            let taken: Vec<_> = others.filter_map(|other| other.relay(family, now)).collect();
-            assert!(!taken.contains(&relayed), "{relayed} is one of {taken:?}");
-            assert!(self.model.held.iter().all(|held| held.address != relayed || held.expires <= now));
-        }
-        let missing = wish.families.len() - answer.relayed().len();
-        assert_eq!(missing == 1, answer.has(AttributeType::ADDRESS_ERROR_CODE));
-        assert_eq!(wish.pair, answer.token().is_some());
-        if let Some(token) = answer.token() {
-            let mut address = answer.relayed()[0];
-            address.set_port(address.port() + 1);
-            let name = self.model.actors[who].client.name.clone();
-            self.model.held.push(Held { token, address, name, expires: now + HOLD });
-        }
-        self.model.actors[who].state = State::Live(allocation);
-    }
-
-    /// Whether a port of this kind is to be had.
-    fn is_free(&self, family: Family, wish: &Wish) -> bool {
-        let free = |port: u16| {
-            let address = PeerAddr::new(SocketAddr::new(own(family), port));
-            self.model.ports.contains(&port) && self.world.pool.holder(address).is_none()
-        };
-        self.world.pool.has(family)
-            && self.model.ports.clone().any(|port| {
-                free(port) && (!wish.even || port % 2 == 0) && (!wish.pair || free(port.saturating_add(1)))
-            })
     }
 
     fn refresh(&mut self, who: usize, lifetime: u8, family: u8) {
@@ -556,10 +516,6 @@ impl Stage {
 
 fn between<T: PartialOrd + std::fmt::Debug>(is: T, [surely, at_most]: [T; 2], what: &str) {
     assert!(surely <= is && is <= at_most, "{what}: {is:?} is not from {surely:?} to {at_most:?}");
-}
-
-fn own(family: Family) -> std::net::IpAddr {
-    [RELAY_V4, RELAY_V6][family.index()].parse().unwrap()
 }
 
 /// A few numbers, two of them out of range.

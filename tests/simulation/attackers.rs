@@ -120,11 +120,8 @@ pub(crate) fn forger() -> Deed {
 pub(crate) fn impostor() -> Deed {
     Box::new(|deployment| {
         let heard = pick(&mut deployment.random, &deployment.overheard);
-        let nonce_of = |heard: &Overheard| {
-            Message::parse(&heard.bytes).ok().and_then(|m| m.get(AttributeType::NONCE).map(<[u8]>::to_vec))
-        };
         if let Some(heard) = heard
-            && let Some(nonce) = nonce_of(&heard)
+            && let Some(nonce) = value_of(&heard, AttributeType::NONCE)
         {
             let mut mallory = Client::new("carol", "192.0.2.99:9999");
             (mallory.password, mallory.nonce) = (password("carol"), nonce);
@@ -148,12 +145,9 @@ pub(crate) fn ticket_thief(name: &'static str) -> Deed {
     let mut kept: Vec<Vec<u8>> = Vec::new();
     Box::new(move |deployment| {
         for heard in &deployment.overheard {
-            let message = Message::parse(&heard.bytes).ok();
-            let ticket = message.as_ref().and_then(|m| m.get(AttributeType::MOBILITY_TICKET));
-            if let Some(ticket) = ticket.filter(|ticket| !ticket.is_empty())
-                && kept.iter().all(|known| known != ticket)
-            {
-                kept.push(ticket.to_vec());
+            let ticket = value_of(heard, AttributeType::MOBILITY_TICKET);
+            if let Some(ticket) = ticket.filter(|ticket| !ticket.is_empty() && !kept.contains(ticket)) {
+                kept.push(ticket);
             }
         }
         kept.drain(..kept.len().saturating_sub(32));
@@ -172,6 +166,34 @@ pub(crate) fn ticket_thief(name: &'static str) -> Deed {
         };
         deployment.inject(thief.path, bytes, None);
         Some(millis(900))
+    })
+}
+
+/// Has a password of his own, reads the tokens of others' reserved ports, and comes
+/// with each of them first.
+pub(crate) fn token_thief(name: &'static str) -> Deed {
+    let (mut is_known, mut tried) = (false, Vec::<Vec<u8>>::new());
+    Box::new(move |deployment| {
+        let held = &deployment.referee.model.held;
+        let is_anothers = |token: &[u8]| held.iter().any(|held| held.token == token && held.name != name);
+        let token = deployment.overheard.iter().find_map(|heard| {
+            let token = value_of(heard, AttributeType::RESERVATION_TOKEN)?;
+            (is_anothers(&token) && !tried.contains(&token)).then_some(token)
+        });
+        let mut thief = Client::new(name, "192.0.2.112:1112");
+        let id = transaction(&mut deployment.random);
+        if !std::mem::replace(&mut is_known, true) {
+            deployment.referee.knows(&thief, deployment.world.now.instant);
+            deployment.inject(thief.path, Request::refresh().unsigned(id), None);
+        } else if let Some(token) = token
+            && let Some(nonce) = deployment.referee.doorkeeper.nonce_of(thief.path.five_tuple)
+        {
+            thief.nonce = nonce;
+            let request = Request::allocate().token(&token);
+            deployment.inject(thief.path, thief.sign_as(&request, id), None);
+            tried.push(token);
+        }
+        Some(millis(20))
     })
 }
 
@@ -250,6 +272,11 @@ impl Throttle for Budget {
 fn pick(random: &mut SplitMix, from: &std::collections::VecDeque<Overheard>) -> Option<Overheard> {
     let at = random.below(from.len().max(1));
     from.get(at).cloned()
+}
+
+/// What an attribute of a message says.
+fn value_of(heard: &Overheard, kind: AttributeType) -> Option<Vec<u8>> {
+    Message::parse(&heard.bytes).ok()?.get(kind).map(<[u8]>::to_vec)
 }
 
 fn is_request(bytes: &[u8]) -> bool {

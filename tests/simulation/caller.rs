@@ -104,6 +104,8 @@ pub(crate) struct Caller {
     pub(crate) client: Client,
     pub(crate) manner: Manner,
     pub(crate) wish: Wish,
+    /// The one family of two that it refreshes.
+    pub(crate) keeps: Option<u8>,
     pub(crate) phase: Phase,
     pub(crate) partners: Vec<Partner>,
     /// Between two things it says.
@@ -132,6 +134,7 @@ impl Caller {
             client: client.signing(signing),
             manner,
             wish: Wish::Plain,
+            keeps: None,
             phase: Phase::Idle(Instant::default()),
             partners: Vec::new(),
             pace: Duration::from_millis(500),
@@ -191,6 +194,7 @@ impl Caller {
             Phase::Up(refresh) => {
                 if now >= refresh && !self.is_asking(|purpose| *purpose == Purpose::Refresh) {
                     let request = self.with_lifetime(Request::refresh());
+                    let request = self.keeps.map_or(request.clone(), |family| request.family(family));
                     self.ask(now, Purpose::Refresh, request);
                 }
                 self.renew(now);

@@ -12,6 +12,7 @@ use floe::relay::AlternateServer;
 
 use crate::attackers::{
     Budget, forger, impostor, permission_spammer, port_scanner, reflector, replayer, ticket_thief,
+    token_thief,
 };
 use crate::caller::Wish;
 use crate::deployment::Deployment;
@@ -111,6 +112,9 @@ fn people(deployment: &mut Deployment, dice: &mut SplitMix) {
         let wishes = [Wish::Plain, Wish::Plain, Wish::Plain, Wish::V6, Wish::Both, Wish::Even, Wish::Pair];
         let wish = wishes[dice.below(wishes.len())];
         deployment.callers[caller].wish = wish;
+        if wish == Wish::Both && chance(dice, 5_000) {
+            deployment.callers[caller].keeps = Some(1 + dice.below(2) as u8);
+        }
         if wish != Wish::V6 {
             deployment.introduce(caller, peers[dice.below(peers.len())]);
             deployment.introduce(caller, peers[dice.below(peers.len())]);
@@ -143,6 +147,9 @@ fn mischief(deployment: &mut Deployment, dice: &mut SplitMix) {
     }
     if chance(dice, 3_000) {
         deployment.interfere(soon, ticket_thief(["alice", "carol"][dice.below(2)]));
+    }
+    if chance(dice, 4_000) {
+        deployment.interfere(soon, token_thief("carol"));
     }
     if chance(dice, 2_000) {
         let greedy = deployment.caller("carol", FIREFOX);

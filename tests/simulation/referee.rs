@@ -35,6 +35,8 @@ pub(crate) struct Referee {
     pub(crate) given: Vec<(FiveTuple, SocketAddr)>,
     /// Clients that have come back by a ticket.
     pub(crate) moves: u64,
+    /// Who has come with another's token, in vain.
+    pub(crate) thefts: u64,
     /// Where somebody may speak from who can log in; an actor of the model is an
     /// allocation, or had one, and may come from one place to another.
     seats: HashMap<FiveTuple, Seat>,
@@ -72,6 +74,7 @@ impl Referee {
             strangers: BTreeMap::new(),
             given: Vec::new(),
             moves: 0,
+            thefts: 0,
             seats: HashMap::new(),
             paths: Vec::new(),
             moved_by: HashMap::new(),

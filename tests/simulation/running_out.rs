@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use crate::attackers::token_thief;
 use crate::caller::Wish;
 use crate::deployment::Deployment;
-use crate::manners::{ALL, LIBJUICE, LIBNICE, LIBWEBRTC};
+use crate::letters::Party;
+use crate::manners::{ALL, LIBJUICE, LIBNICE, LIBWEBRTC, PION};
 use crate::network::ROUGH;
 use crate::story::tell;
 use crate::world::Setup;
@@ -45,6 +47,7 @@ fn pairs_of_ports_are_held_for_whom_they_were_asked() {
         let mut deployment = Deployment::new(Setup { seed, shards: 2, per_user: 20, ..Setup::default() });
         deployment.bind_delay = Some(Duration::from_millis(20));
         let peer = deployment.peer("203.0.113.1:9000");
+        deployment.interfere(Duration::ZERO, token_thief("carol"));
         for name in ["alice", "bob", "carol"] {
             for _ in 0..3 {
                 let caller = deployment.caller(name, LIBNICE);
@@ -55,8 +58,33 @@ fn pairs_of_ports_are_held_for_whom_they_were_asked() {
         deployment.run(Duration::from_secs(300));
         let callers: Vec<_> = (0..deployment.callers.len()).collect();
         assert_eq!(callers.len(), 18, "each has brought a second one");
+        assert!(deployment.referee.thefts > 0, "no token was tried by another");
         deployment.assert_untroubled(&callers);
         deployment.assert_heard(&callers);
+    });
+}
+
+// B-064
+#[test]
+fn who_renews_one_family_loses_the_other_alone() {
+    tell("who_renews_one_family_loses_the_other_alone", 2, |seed| {
+        let mut deployment = Deployment::new(Setup { seed, shards: 2, ..Setup::default() });
+        let peers = ["203.0.113.1:9000", "[2001:db8:9::1]:9000"].map(|address| deployment.peer(address));
+        for n in 0..4 {
+            let caller = deployment.caller(["alice", "bob"][n % 2], [LIBNICE, PION][n / 2]);
+            (deployment.callers[caller].wish, deployment.callers[caller].keeps) =
+                (Wish::Both, Some(1 + n as u8 % 2));
+            peers.iter().for_each(|peer| deployment.introduce(caller, *peer));
+        }
+        deployment.run(Duration::from_secs(1_200));
+        deployment.assert_heard(&[0, 1, 2, 3]);
+        // At the end of its time nobody may be permitted there any more, nor bound.
+        for who in 0..4 {
+            let of =
+                |(party, what): &(Party, String)| *party == Party::Caller(who) && what.starts_with("443");
+            assert!(deployment.troubles.iter().any(of), "{:?}", deployment.troubles);
+        }
+        assert!(deployment.troubles.iter().all(|(_, what)| what.starts_with("443")));
     });
 }
 

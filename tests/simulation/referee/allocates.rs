@@ -1,16 +1,13 @@
 //! What an Allocate comes to, at once or when its sockets are there.
 
-use std::net::SocketAddr;
-use std::time::Duration;
-
 use floe::relay::{DropReason, Family, Instant, Outcome};
 use floe::wire::attribute::{even_port_value, first_of_four, u32_value};
 use floe::wire::{AttributeType, Message};
 
 use super::{Referee, code, is_dropped, reply_to};
 use crate::client::{Answer, Client};
-use crate::model::{Actor, Allocation, HOLD, Held, Mobility, Opening, Seat, State, Wish, is_own, user_of};
-use crate::world::{RELAY_V4, RELAY_V6, Sent, Waiting, World};
+use crate::model::{Actor, Opening, Seat, State, Wish, user_of};
+use crate::world::{Sent, Waiting, World};
 
 impl Referee {
     #[allow(clippy::too_many_arguments)]
@@ -60,8 +57,10 @@ impl Referee {
             Some(300) => return assert!(self.model.draining || self.is_tight(world, &wish, in_all)),
             Some(508) if cost == 0 => {
                 // The token was nobody's, another's, or used; or its port can't be had.
-                if let Some(held) = wish.held {
-                    self.model.held.retain(|other| *other != held);
+                match wish.held {
+                    Some(held) if held.name == name => self.model.held.retain(|other| *other != held),
+                    Some(_) => self.thefts += 1,
+                    None => {}
                 }
                 return;
             }
@@ -112,18 +111,9 @@ impl Referee {
     /// Whether a server may say that it has no room.
     fn is_tight(&self, world: &World, wish: &Wish, in_all: usize) -> bool {
         let full = self.in_all != 0 && in_all + 2 > self.in_all as usize;
-        let ports = self.model.ports.clone();
-        let free = |family: Family, port: u16| {
-            let ip = [RELAY_V4, RELAY_V6][family.index()].parse().unwrap();
-            ports.contains(&port)
-                && world.pool.holder(floe::relay::PeerAddr::new(SocketAddr::new(ip, port))).is_none()
-        };
-        let one = |family: Family| {
-            ports.clone().any(|port| {
-                free(family, port) && (!wish.even || port % 2 == 0) && (!wish.pair || free(family, port + 1))
-            })
-        };
-        full || !wish.families.iter().all(|family| one(*family))
+        let is_tight =
+            |family: &Family| world.pool.has(*family) && !self.model.is_free(&world.pool, *family, wish);
+        full || wish.families.iter().any(is_tight)
     }
 
     /// With a success, everything that it says has to be true.
@@ -134,40 +124,12 @@ impl Referee {
         if answer.code() != 0 {
             return assert!([300, 508].contains(&answer.code()), "{}", answer.code());
         }
-        let lifetime = wish.lifetime.clamp(600, 3600);
-        assert_eq!(answer.lifetime(), lifetime);
-        let expires = now + Duration::from_secs(lifetime.into());
-        let mut allocation = Allocation { seat: Some(seat), ..Allocation::default() };
-        assert_eq!(answer.has(AttributeType::MOBILITY_TICKET), wish.mobile);
-        allocation.mobility = wish.mobile.then(|| Mobility {
-            ticket: answer.ticket(),
-            used: None,
-            next: None,
-            unconfirmed: false,
-        });
+        self.model.opened(who, seat, now, wish, &answer);
         self.moved_by.remove(&who);
-        let relayed = answer.relayed();
-        assert!(!relayed.is_empty() && relayed.len() <= wish.families.len());
-        for relayed in relayed {
-            let family = Family::of(relayed.ip());
-            assert!(wish.families.contains(&family) && is_own(relayed.ip()));
-            assert!(self.model.ports.contains(&relayed.port()));
-            assert!(!wish.even || relayed.port() % 2 == 0);
-            assert!(wish.held.as_ref().is_none_or(|held| held.address == relayed));
-            assert_eq!(self.holder(relayed, now), None, "{relayed} is somebody else's");
-            assert!(self.model.held.iter().all(|held| held.address != relayed || held.expires <= now));
-            assert!(allocation.relays[family.index()].replace((relayed, expires)).is_none());
+        for relayed in answer.relayed() {
             self.relays.insert(relayed, who);
             self.given.push((self.model.actors[who].client.path.five_tuple, relayed));
         }
-        assert_eq!(wish.pair, answer.token().is_some());
-        if let Some(token) = answer.token() {
-            let mut address = answer.relayed()[0];
-            address.set_port(address.port() + 1);
-            let name = self.model.actors[who].client.name.clone();
-            self.model.held.push(Held { token, address, name, expires: now + HOLD });
-        }
-        self.model.actors[who].state = State::Live(allocation);
     }
 
     /// A bind has come out, and perhaps an Allocate with it.
