@@ -89,7 +89,7 @@ fn a_dtls_server_is_believed_or_left_and_not_waited_for_long() {
 #[test]
 fn a_server_that_goes_away_ends_the_run_with_what_there_is() {
     let server = Server::start(|_| {});
-    let mut command = as_alice("relay", &url(server.tcp(), "tcp"), &["--rate", "100", "--duration", "60s"]);
+    let mut command = as_alice("relay", &url(server.tcp(), "tcp"), &["--rate", "100", "--duration", "10s"]);
     let bench = std::thread::spawn(move || run(&mut command));
     server.wait_until("packets flow", || server.metric("floe_peer_packets_total", &[]) > 50.0);
     drop(server);
@@ -115,7 +115,10 @@ fn wrong_usage_is_told_what_to_write() {
             "cannot write /nowhere/x",
         ),
         (&["search", "--from", "2k", "--to", "1k"], "--from must not be above --to"),
-        (&["turns:127.0.0.1:1", "--transport", "udp"], "--transport udp contradicts the tls of the URL"),
+        (
+            &["turns:127.0.0.1:1", "--transport", "udp"],
+            "--transport udp contradicts turns:127.0.0.1:1?transport=tcp",
+        ),
         (
             &["turns:127.0.0.1:1?transport=udp", "--payload", "16001"],
             "a message over DTLS has to fit a record: --payload 16000 at most",
