@@ -11,6 +11,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod forwarder;
 mod page;
 mod profile;
 mod servers;
@@ -56,8 +57,10 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some(turn_crate::COMMAND) {
-        return turn_crate::serve();
+    match std::env::args().nth(1).as_deref() {
+        Some(turn_crate::COMMAND) => return turn_crate::serve(),
+        Some(forwarder::COMMAND) => return forwarder::serve(),
+        _ => {}
     }
     let arguments = Arguments::parse();
     if !arguments.filters.is_empty() {
@@ -110,6 +113,6 @@ fn rivals(arguments: &Arguments) -> Result<Vec<Rival>, String> {
         }
         None => eprintln!("compare: no coturn here (--install gets Debian's): it is left out"),
     }
-    rivals.push(Rival::turn_crate());
+    rivals.extend([Rival::turn_crate(), Rival::forwarder()]);
     Ok(rivals)
 }

@@ -76,12 +76,15 @@ pub(crate) fn table(results: &Results) -> String {
 fn page(results: &Results) -> String {
     let mut md = String::from(
         "# Performance\n\n\
-         Written by one command, which measures floe, coturn and a server made of the `turn` crate in one run:\n\n\
+         Written by one command, which measures floe, coturn, a server made of the `turn` crate, and a\n\
+         forwarder without any protocol in one run:\n\n\
          ```console\ncargo bench --bench compare -- --install   # --install gets Debian's coturn\n```\n\n\
          Absolute numbers are the machine's; what counts is the ratio within a run. Each load goes to each server\n\
          in turn, freshly started, and that several times; a cell has the median, and the least and the most in\n\
          brackets. Payloads have 172 bytes and 20 clients send unless the load says otherwise. CPU is that of the\n\
-         server's own threads (`schedstat`), for each packet that came out at the far end byte for byte.\n\
+         server's own threads (`schedstat`), for each packet that came out at the far end byte for byte. The forwarder\n\
+         is the floor: batches as floe's, a socket for each client, and no work of its own (no authentication, timers,\n\
+         permissions or metrics).\n\
          `floe bench` is the generator ([how it measures](../README.md#how-much-does-it-carry)); it shares the CPUs with\n\
          the server here.\n\n",
     );
@@ -89,7 +92,9 @@ fn page(results: &Results) -> String {
     md.push_str("\n## CPU for each packet, request or allocation\n\n![CPU](performance/cpu.svg)\n\n");
     let floe = results.rivals.iter().position(|rival| rival.name == "floe").unwrap_or(0);
     let base = results.rivals.iter().position(|rival| rival.name == "coturn");
-    heading(&mut md, results, base.is_some().then_some("floe ÷ coturn (aim)"));
+    let bare = results.rivals.iter().position(|rival| rival.name == "bare");
+    let ratios = base.map(|_| "floe ÷ coturn (aim)").into_iter().chain(bare.map(|_| "floe ÷ forwarder"));
+    heading(&mut md, results, ratios);
     for row in &results.rows {
         let _ = write!(md, "| {} |", row.workload.name);
         for steps in &row.steps {
@@ -102,6 +107,10 @@ fn page(results: &Results) -> String {
                 ratio(row, floe, base).map_or_else(|| "–".to_owned(), |ratio| format!("**{ratio:.2}**"));
             let aim = row.workload.aim.map_or_else(String::new, |aim| format!(" ({aim:.2})"));
             let _ = write!(md, " {shown}{aim} |");
+        }
+        if let Some(bare) = bare {
+            let shown = ratio(row, floe, bare).map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"));
+            let _ = write!(md, " {shown} |");
         }
         md.push('\n');
     }
@@ -225,14 +234,16 @@ fn machine(md: &mut String, results: &Results) {
     }
 }
 
-fn heading(md: &mut String, results: &Results, more: Option<&str>) {
+fn heading<'a>(md: &mut String, results: &'a Results, more: impl IntoIterator<Item = &'a str>) {
     md.push_str("| load |");
     let columns = results.rivals.iter().map(|rival| rival.title.as_str()).chain(more);
-    for column in columns.clone() {
+    let mut count = 0;
+    for column in columns {
         let _ = write!(md, " {column} |");
+        count += 1;
     }
     md.push_str("\n|---|");
-    md.push_str(&"---|".repeat(columns.count()));
+    md.push_str(&"---|".repeat(count));
     md.push('\n');
 }
 

@@ -6,14 +6,19 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::turn_crate;
+use floe::client::transport::{Endpoint, Tls, Transport};
+
+use crate::{forwarder, turn_crate};
 
 pub(crate) const USER: &str = "bench";
 pub(crate) const PASSWORD: &str = "a password of the benchmark alone";
 const REALM: &str = "bench.example";
+/// What the certificate is for.
+const NAME: &str = "localhost";
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -23,7 +28,6 @@ pub(crate) struct Rival {
     pub(crate) name: &'static str,
     /// With its version.
     pub(crate) title: String,
-    pub(crate) has_tcp: bool,
     program: PathBuf,
 }
 
@@ -32,14 +36,21 @@ pub(crate) struct Rival {
 pub(crate) struct Running {
     child: Child,
     directory: PathBuf,
-    pub(crate) udp: SocketAddr,
-    pub(crate) tcp: Option<SocketAddr>,
+    addresses: Addresses,
+}
+
+/// Where it listens.
+#[derive(Clone, Copy, Debug)]
+struct Addresses {
+    udp: SocketAddr,
+    tcp: Option<SocketAddr>,
+    tls: Option<SocketAddr>,
 }
 
 impl Rival {
     pub(crate) fn floe() -> Self {
         let title = format!("floe {}", env!("CARGO_PKG_VERSION"));
-        Self { name: "floe", title, has_tcp: true, program: env!("CARGO_BIN_EXE_floe").into() }
+        Self { name: "floe", title, program: env!("CARGO_BIN_EXE_floe").into() }
     }
 
     /// `None` when there is no such program.
@@ -48,12 +59,19 @@ impl Rival {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let version = said.lines().last().unwrap_or_default().split(' ').next().unwrap_or_default();
         let title = format!("coturn {version}");
-        Some(Self { name: "coturn", title, has_tcp: true, program: program.to_owned() })
+        Some(Self { name: "coturn", title, program: program.to_owned() })
     }
 
     pub(crate) fn turn_crate() -> Self {
-        let program = std::env::current_exe().expect("this program");
-        Self { name: "turn", title: turn_crate::TITLE.to_owned(), has_tcp: false, program }
+        Self::myself("turn", turn_crate::TITLE)
+    }
+
+    pub(crate) fn forwarder() -> Self {
+        Self::myself("bare", forwarder::TITLE)
+    }
+
+    fn myself(name: &'static str, title: &str) -> Self {
+        Self { name, title: title.to_owned(), program: std::env::current_exe().expect("this program") }
     }
 
     /// Starts it afresh and waits until it answers.
@@ -62,18 +80,22 @@ impl Rival {
         let started = match self.name {
             "floe" => self.start_floe(&directory),
             "coturn" => self.start_coturn(&directory),
-            _ => self.start_turn_crate(),
+            "turn" => self.start_myself(turn_crate::COMMAND),
+            _ => self.start_myself(forwarder::COMMAND),
         };
-        let (child, udp, tcp) = started.map_err(|error| format!("cannot start {}: {error}", self.title))?;
-        let running = Running { child, directory, udp, tcp };
+        let (child, addresses) = started.map_err(|error| format!("cannot start {}: {error}", self.title))?;
+        let udp = addresses.udp;
+        let running = Running { child, directory, addresses };
         if answers(udp) { Ok(running) } else { Err(format!("{} does not answer on {udp}", self.title)) }
     }
 
     fn start_floe(&self, directory: &Path) -> Result<Started, String> {
-        let port = free_port();
+        let (port, tls) = (free_port(), free_port());
+        let [certificate, key] = certificate();
         let config = format!(
             "realm = {REALM:?}\nstate-directory = {directory:?}\ndrain-timeout = 0\n\
-             [listen]\nudp = [\"127.0.0.1:{port}\"]\ntcp = [\"127.0.0.1:{port}\"]\n\
+             [listen]\nudp = [\"127.0.0.1:{port}\"]\ntcp = [\"127.0.0.1:{port}\"]\ntls = [\"127.0.0.1:{tls}\"]\n\
+             [tls]\ncertificate = {certificate:?}\nprivate-key = {key:?}\n\
              [relay]\naddresses = [\"127.0.0.1\"]\n[auth]\nusers = {{ {USER} = {PASSWORD:?} }}\n\
              [peers]\nallow = [\"127.0.0.0/8\"]\n[admin]\nlisten = \"\"\n\
              [limits]\nunauthenticated-per-second = 0\ntcp-connections-per-address = 0\n\
@@ -91,8 +113,8 @@ impl Rival {
         let began = Instant::now();
         loop {
             let listening = fs::read(&runtime).ok().and_then(|text| listeners(&text));
-            if let Some((udp, tcp)) = listening {
-                return Ok((child, udp, Some(tcp)));
+            if let Some(addresses) = listening {
+                return Ok((child, addresses));
             }
             if began.elapsed() > PATIENCE {
                 end(child);
@@ -105,30 +127,35 @@ impl Rival {
     /// As its documentation advises for such a use: no configuration file, no
     /// database of its own, no log, no telnet; threads as it likes.
     fn start_coturn(&self, directory: &Path) -> Result<Started, String> {
-        let port = free_port();
+        let (port, tls) = (free_port(), free_port());
+        let [certificate, key] = certificate();
         let child = spawn(
             Command::new(&self.program)
                 .args(["-n", "--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", "--allow-loopback-peers"])
-                .args(["--lt-cred-mech", "--no-tls", "--no-dtls", "--no-cli", "--no-stdout-log"])
+                .args(["--lt-cred-mech", "--no-dtls", "--no-cli", "--no-stdout-log"])
                 .args([format!("--listening-port={port}"), format!("--realm={REALM}")])
+                .arg(format!("--tls-listening-port={tls}"))
+                .args(["--cert".as_ref(), certificate.as_os_str(), "--pkey".as_ref(), key.as_os_str()])
                 .arg(format!("--user={USER}:{PASSWORD}"))
                 .arg(format!("--userdb={}", directory.join("turndb").display()))
                 .arg(format!("--pidfile={}", directory.join("pid").display()))
                 .args(["--log-file=/dev/null", "--simple-log"])
                 .current_dir(directory),
         )?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        Ok((child, address, Some(address)))
+        let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Ok((child, Addresses { udp: at(port), tcp: Some(at(port)), tls: Some(at(tls)) }))
     }
 
-    fn start_turn_crate(&self) -> Result<Started, String> {
+    /// One that says where it listens, for UDP alone.
+    fn start_myself(&self, command: &str) -> Result<Started, String> {
+        let arguments = [command, REALM];
         let mut command = Command::new(&self.program);
-        command.args([turn_crate::COMMAND, REALM]).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| error.to_string())?;
         let mut line = String::new();
         let said = child.stdout.take().map(|out| BufReader::new(out).read_line(&mut line));
         match line.trim().parse() {
-            Ok(address) => Ok((child, address, None)),
+            Ok(udp) => Ok((child, Addresses { udp, tcp: None, tls: None })),
             Err(_) => {
                 end(child);
                 Err(format!("it says {line:?} ({said:?})"))
@@ -137,11 +164,27 @@ impl Rival {
     }
 }
 
-type Started = (Child, SocketAddr, Option<SocketAddr>);
+type Started = (Child, Addresses);
 
 impl Running {
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Where and how clients reach it by a transport.
+    pub(crate) fn endpoint(&self, transport: Transport) -> Result<Endpoint, String> {
+        let Addresses { udp, tcp, tls } = self.addresses;
+        let address = match transport {
+            Transport::Udp => Some(udp),
+            Transport::Tcp => tcp,
+            Transport::Tls => tls,
+            Transport::Dtls => None,
+        };
+        let believed = match transport {
+            Transport::Tls => Some(Tls::new(NAME, Some(&certificate()[0]))?),
+            _ => None,
+        };
+        Ok(Endpoint { transport, address: address.ok_or("it has no such listener")?, tls: believed })
     }
 }
 
@@ -163,14 +206,29 @@ fn end(mut child: Child) {
     let _ = child.wait();
 }
 
-/// UDP and TCP, from floe's runtime file.
-fn listeners(runtime: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+/// From floe's runtime file.
+fn listeners(runtime: &[u8]) -> Option<Addresses> {
     let runtime: serde_json::Value = serde_json::from_slice(runtime).ok()?;
     let of = |transport| {
         let listener = runtime["listeners"].as_array()?.iter().find(|one| one["transport"] == transport)?;
         listener["address"].as_str()?.parse().ok()
     };
-    Some((of("udp")?, of("tcp")?))
+    Some(Addresses { udp: of("udp")?, tcp: Some(of("tcp")?), tls: Some(of("tls")?) })
+}
+
+/// Files of a certificate for [`NAME`] that nobody else has signed, and of its key;
+/// made once.
+fn certificate() -> [PathBuf; 2] {
+    static FILES: OnceLock<[PathBuf; 2]> = OnceLock::new();
+    let made = FILES.get_or_init(|| {
+        let directory = own_directory();
+        let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).expect("a certificate");
+        let files = ["certificate.pem", "key.pem"].map(|name| directory.join(name));
+        fs::write(&files[0], made.cert.pem()).expect("a file");
+        fs::write(&files[1], made.signing_key.serialize_pem()).expect("a file");
+        files
+    });
+    made.clone()
 }
 
 /// Free for UDP and TCP; below the ephemeral range, so that no peer takes it.

@@ -8,7 +8,7 @@ use floe::client::Credentials;
 use floe::client::bench::report::Step;
 use floe::client::bench::units::Rate;
 use floe::client::bench::{self, Bounds, Direction, End, Job, Options, Traffic};
-use floe::client::transport::{Endpoint, Transport};
+use floe::client::transport::Transport;
 
 use crate::profile::{self, Profile, Recording};
 use crate::servers::{PASSWORD, Rival, Running, USER};
@@ -87,7 +87,7 @@ const LARGE: Packets = Packets { payload: 1_200, burst: 8, rate: Some(100_000), 
 const MANY: Packets = Packets { clients: 1_000, rate: Some(50_000), ..UP };
 const FLOOD: Packets = Packets { burst: 16, rate: None, ..UP };
 
-pub(crate) const WORKLOADS: [Workload; 16] = [
+pub(crate) const WORKLOADS: [Workload; 19] = [
     udp("up, 40 k/s", Some(0.58), Kind::Relay(UP)),
     udp("down, 40 k/s", Some(0.58), Kind::Relay(DOWN)),
     udp("up, 8 × 1,200 B, 100 k/s", Some(0.52), Kind::Relay(LARGE)),
@@ -107,23 +107,32 @@ pub(crate) const WORKLOADS: [Workload; 16] = [
     udp("indications down, 40 k/s", Some(0.60), Kind::Relay(Packets { by_channel: false, ..DOWN })),
     udp("up without limit", Some(0.60), Kind::Relay(FLOOD)),
     udp("down without limit", Some(0.60), Kind::Relay(Packets { direction: Direction::Down, ..FLOOD })),
-    tcp("TCP up, 40 k/s", Some(0.60), UP),
-    tcp("TCP down, 40 k/s", Some(0.60), DOWN),
-    tcp("TCP up without limit", Some(0.60), FLOOD),
+    stream("TCP up, 40 k/s", Some(0.60), Transport::Tcp, UP),
+    stream("TCP down, 40 k/s", Some(0.60), Transport::Tcp, DOWN),
+    stream("TCP up without limit", Some(0.60), Transport::Tcp, FLOOD),
+    stream("TLS up, 40 k/s", None, Transport::Tls, UP),
+    stream("TLS down, 40 k/s", None, Transport::Tls, DOWN),
+    stream("TLS up without limit", None, Transport::Tls, FLOOD),
     udp("Binding, 40 k/s", Some(0.60), Kind::Binding(40_000)),
     udp("Allocate, 500/s", Some(0.35), Kind::Allocate(500)),
 ];
 
 /// One of each kind, to see that it works.
-const TRIED: [&str; 5] =
-    ["down, 40 k/s", "indications up, 40 k/s", "TCP up, 40 k/s", "Binding, 40 k/s", "Allocate, 500/s"];
+const TRIED: [&str; 6] = [
+    "down, 40 k/s",
+    "indications up, 40 k/s",
+    "TCP up, 40 k/s",
+    "TLS down, 40 k/s",
+    "Binding, 40 k/s",
+    "Allocate, 500/s",
+];
 
 const fn udp(name: &'static str, aim: Option<f64>, kind: Kind) -> Workload {
     Workload { name, aim, transport: Transport::Udp, kind }
 }
 
-const fn tcp(name: &'static str, aim: Option<f64>, packets: Packets) -> Workload {
-    Workload { name, aim, transport: Transport::Tcp, kind: Kind::Relay(packets) }
+const fn stream(name: &'static str, aim: Option<f64>, transport: Transport, packets: Packets) -> Workload {
+    Workload { name, aim, transport, kind: Kind::Relay(packets) }
 }
 
 /// Rates of the curve over offered load, a second; 0 is no limit.
@@ -162,7 +171,7 @@ impl Results {
         for round in 1..=effort.rounds {
             for row in &mut rows {
                 for (rival, steps) in rivals.iter().zip(&mut row.steps) {
-                    if row.workload.transport != Transport::Udp && !rival.has_tcp {
+                    if !row.workload.is_for(rival) {
                         continue;
                     }
                     let job = row.workload.job(effort);
@@ -224,13 +233,8 @@ fn run(rival: &Rival, workload: Workload, job: Job) -> Result<Vec<Step>, String>
 
 /// What came of it, and in words.
 fn load(server: &Running, workload: Workload, job: Job) -> Result<(Vec<Step>, String), String> {
-    let address = if workload.transport == Transport::Udp { Some(server.udp) } else { server.tcp };
     let options = Options {
-        server: Endpoint {
-            transport: workload.transport,
-            address: address.ok_or("it has no such listener")?,
-            tls: None,
-        },
+        server: server.endpoint(workload.transport)?,
         credentials: vec![Credentials { username: USER.to_owned(), password: PASSWORD.to_owned() }],
         server_pid: Some(server.pid()),
         threads: None,
@@ -246,6 +250,17 @@ fn load(server: &Running, workload: Workload, job: Job) -> Result<(Vec<Step>, St
 }
 
 impl Workload {
+    /// Whether it can take it at all.
+    fn is_for(&self, rival: &Rival) -> bool {
+        let by_udp = self.transport == Transport::Udp;
+        match (rival.name, self.kind) {
+            ("bare", Kind::Relay(packets)) => by_udp && packets.by_channel,
+            ("bare", kind) => matches!(kind, Kind::Binding(_)),
+            ("turn", _) => by_udp,
+            _ => true,
+        }
+    }
+
     fn job(&self, effort: Effort) -> Job {
         let Effort { warmup, duration, divided_by, .. } = effort;
         let bounds = Bounds { warmup, duration, max_loss: None };
