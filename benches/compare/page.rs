@@ -194,9 +194,11 @@ fn where_it_goes(md: &mut String, results: &Results, pair: Option<(usize, usize)
 /// What the shares mean, and what was tried against them.
 const WHY: &str = "
 A packet that shares its way with no other one takes a system call to be sent: the kernel cuts and joins (GSO, GRO) only
-what one socket sends to one address, and each allocation has a socket of its own. So where packets come one by one, most
-of a relay's time is the kernel's UDP path, which every relay with a socket for each allocation pays; what is floe's to
-save there are its own code and, in part, the waiting. Bursts, where packets have company, are cheaper by far.
+what one socket sends to one address, and each allocation has a socket of its own. So where packets come one by one, all
+but floe's own code is the kernel's, for calls that every relay makes: wait, receive, send. The forwarder makes these and
+no others, and its column says what is left to gain; against another server no ratio can be better than the forwarder's.
+Where a kernel's calls are slow beside its user code, as in many virtual machines, all servers come close to each other
+there. Bursts, where packets have company, are cheaper by far.
 
 Measured or weighed for packets alone, and left:
 
@@ -205,6 +207,7 @@ Measured or weighed for packets alone, and left:
   two packets or so; and containers often forbid io_uring.
 - `recvmsg` in place of `recvmmsg` where one packet is expected: it saves the kernel's second look into the queue, but not
   knowing whether the socket is empty costs another `epoll_wait`.
+- An epoll set of its own for each shard's sockets, in place of the runtime's: the forwarder has one.
 - To wait a little before reading, so that more packets share a wake-up: not measured; it would trade latency for it.
 ";
 

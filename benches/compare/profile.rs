@@ -7,18 +7,21 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// Loads that are looked at, by their names.
-pub(crate) const LOADS: [&str; 5] = [
+pub(crate) const LOADS: [&str; 8] = [
     "up, 40 k/s",
     "down, 40 k/s",
     "up, 8 × 1,200 B, 100 k/s",
     "up, 1,000 clients, 50 k/s",
+    "indications up, 40 k/s",
+    "TCP up, 40 k/s",
+    "TCP down, 40 k/s",
     "Binding, 40 k/s",
 ];
 
 /// The kernel's functions for each kind of call; they are the same on every
 /// architecture. None is within another one.
-const SENDING: [&str; 3] = ["__sys_sendmsg", "__sys_sendmmsg", "__sys_sendto"];
-const RECEIVING: [&str; 2] = ["do_recvmmsg", "__sys_recvmsg"];
+const SENDING: [&str; 5] = ["__sys_sendmsg", "__sys_sendmmsg", "__sys_sendto", "do_writev", "ksys_write"];
+const RECEIVING: [&str; 4] = ["do_recvmmsg", "__sys_recvmsg", "__sys_recvfrom", "ksys_read"];
 const WAITING: [&str; 1] = ["do_epoll_wait"];
 /// On loopback the sender's call delivers the packet too.
 const DELIVERY: [&str; 1] = ["net_rx_action"];
