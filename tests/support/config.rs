@@ -75,7 +75,7 @@ impl Config {
     }
 
     /// With these ports where any would do.
-    pub(super) fn to_toml(&self, ports: Ports) -> String {
+    pub(super) fn to_toml(&self, ports: &Ports) -> String {
         let mut table = self.0.clone();
         ports.fill(&mut table);
         toml::to_string(&table).expect("a configuration is TOML")

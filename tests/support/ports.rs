@@ -37,25 +37,36 @@ pub(super) fn fresh_socket(ip: IpAddr) -> UdpSocket {
 
 /// A port that nobody of this process takes for a while, and that was free.
 pub fn unused() -> u16 {
-    Ports::new().0 as u16
+    let Ports { first, guard } = Ports::new();
+    std::mem::forget(guard);
+    first as u16
 }
 
-/// The ports of one server's listeners.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ports(u32);
+/// The ports of one server's listeners, and one behind them that keeps other
+/// processes of tests away.
+#[derive(Debug)]
+pub(super) struct Ports {
+    first: u32,
+    guard: UdpSocket,
+}
 
 impl Ports {
     pub(super) fn new() -> Self {
         static TAKEN: AtomicU32 = AtomicU32::new(0);
-        let each = LISTENERS.len() as u32 * ADDRESSES;
+        let used = LISTENERS.len() as u32 * ADDRESSES;
+        let each = used + 1;
         let blocks = OF_SERVERS.start / each + 1..OF_SERVERS.end / each;
         let mut firsts = numbers(blocks, &TAKEN).map(|block| block * each);
-        Self(firsts.find(|first| (*first..first + each).all(is_free)).expect("free ports in a row"))
+        let taken = firsts.find_map(|first| {
+            let guard = UdpSocket::bind((Ipv6Addr::LOCALHOST, (first + used) as u16)).ok()?;
+            (first..first + used).all(is_free).then_some(Self { first, guard })
+        });
+        taken.expect("free ports in a row")
     }
 
     /// Puts them in the place of zeros.
-    pub(super) fn fill(self, config: &mut toml::Table) {
-        for (key, first) in LISTENERS.iter().zip((self.0..).step_by(ADDRESSES as usize)) {
+    pub(super) fn fill(&self, config: &mut toml::Table) {
+        for (key, first) in LISTENERS.iter().zip((self.first..).step_by(ADDRESSES as usize)) {
             let (section, key) = key.split_once('.').expect("a section");
             let addresses: &mut [toml::Value] = match config.get_mut(section).and_then(|it| it.get_mut(key)) {
                 Some(toml::Value::Array(addresses)) => addresses,

@@ -49,7 +49,7 @@ impl Server {
     /// The same with these variables in its environment.
     pub fn start_in(environment: &[(&str, &OsStr)], change: impl FnOnce(&mut Config)) -> Self {
         let (directory, ports) = (new_directory(), Ports::new());
-        let mut child = serve(floe(), &directory, ports, environment, change);
+        let mut child = serve(floe(), &directory, &ports, environment, change);
         let runtime = wait_for_runtime(&mut child, &directory);
         let server = Self { child, directory, ports, runtime };
         server.wait_until("it is ready", || server.get("/readyz").0 == 200);
@@ -60,7 +60,7 @@ impl Server {
     pub fn start_within(namespace: &Namespace, change: impl FnOnce(&mut Config)) -> Self {
         let (directory, ports) = (new_directory(), Ports::new());
         let command = strip(namespace.command(env!("CARGO_BIN_EXE_floe")));
-        let mut child = serve(command, &directory, ports, &[], change);
+        let mut child = serve(command, &directory, &ports, &[], change);
         // Written when all else stands.
         let runtime = wait_for_runtime(&mut child, &directory);
         Self { child, directory, ports, runtime }
@@ -70,7 +70,7 @@ impl Server {
     /// what it said.
     pub fn refused(change: impl FnOnce(&mut Config)) -> (Option<i32>, String) {
         let (directory, ports) = (new_directory(), Ports::new());
-        let mut child = serve(floe(), &directory, ports, &[], change);
+        let mut child = serve(floe(), &directory, &ports, &[], change);
         let status = wait(&mut child).expect("a server that should not have started");
         let log = read_log(&directory);
         let _ = fs::remove_dir_all(&directory);
@@ -207,7 +207,7 @@ impl Server {
 
     /// Puts another configuration into its file.
     pub fn rewrite(&self, change: impl FnOnce(&mut Config)) {
-        write_configuration(&self.directory, self.ports, change);
+        write_configuration(&self.directory, &self.ports, change);
     }
 
     /// Asks it to end (SIGTERM) and waits; what it has written, to its last line.
@@ -243,7 +243,7 @@ impl Drop for Server {
 fn serve(
     mut floe: Command,
     directory: &Path,
-    ports: Ports,
+    ports: &Ports,
     environment: &[(&str, &OsStr)],
     change: impl FnOnce(&mut Config),
 ) -> Child {
@@ -259,7 +259,7 @@ fn serve(
         .expect("floe starts (setpriv is in Debian's util-linux)")
 }
 
-fn write_configuration(directory: &Path, ports: Ports, change: impl FnOnce(&mut Config)) -> PathBuf {
+fn write_configuration(directory: &Path, ports: &Ports, change: impl FnOnce(&mut Config)) -> PathBuf {
     let mut config = Config::new(directory.to_str().expect("UTF-8"));
     change(&mut config);
     let file = directory.join("floe.toml");
