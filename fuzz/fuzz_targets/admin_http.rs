@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use floe::admin::{Admin, ApiKey, Grants, Live, Minted, Readiness, Reloaded, State, Steering, Terms};
+use floe::admin::{Admin, ApiKey, Grants, Live, Minted, Reach, Readiness, Reloaded, State, Steering, Terms};
 use floe::relay::counters::Counters;
 use floe::relay::ports::RelayPool;
 use floe::relay::{AllocationDetail, AllocationId, AllocationSummary, Now, ShardId, UnixTime};
@@ -102,9 +102,10 @@ fn serve() -> SocketAddr {
         mint: Some(Arc::new(mint)),
         ..Grants::default()
     };
+    let urls = vec!["turn:192.0.2.1:3478?transport=udp".into()];
+    let reach = Reach { urls, ..Reach::default() };
     let state = State {
         realm: "fuzz".into(),
-        listeners: Vec::new(),
         counters: vec![Arc::new(Counters::default())],
         pool: Arc::new(RelayPool::new(&[(local, local)], 50_000..=50_009)),
         admissions: Box::new(|| None),
@@ -112,10 +113,9 @@ fn serve() -> SocketAddr {
         public_address_changed: None,
         started: UnixTime::from_secs(1_700_000_000),
         readiness: seen,
-        live: Arc::new(Live::new("", grants)),
+        live: Arc::new(Live::new("", grants, reach)),
         reloads: Arc::default(),
         revocations: None,
-        urls: vec!["turn:192.0.2.1:3478?transport=udp".into()],
         steering: Arc::new(Idle),
         page: true,
     };

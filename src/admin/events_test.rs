@@ -114,7 +114,8 @@ async fn tenants_have_rooms_of_their_own() {
             terms: Terms { secret: secret.map(str::to_owned), ..Terms::unlimited() },
         };
         let api_keys = vec![key("own", None), key("shop", Some("shop")), key("shop-2", Some("shop"))];
-        state.live = Arc::new(Live::new("run-token", Grants { api_keys, ..harness::grants() }));
+        let grants = Grants { api_keys, ..harness::grants() };
+        state.live = Arc::new(Live::new("run-token", grants, harness::reach()));
     });
     let invitation = server.ask("POST", "/api/page/invitation?room=r", "Authorization: Bearer shop\r\n", "");
     let invitation = invitation.await.json()["invitation"].as_str().unwrap().to_owned();

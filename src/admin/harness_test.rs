@@ -16,7 +16,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::server::Limits;
-use super::{Admin, ApiKey, Grants, Live, Minted, Readiness, Reloaded, Reloads, State, Steering, Terms};
+use super::{
+    Admin, ApiKey, Grants, Live, Minted, Reach, Readiness, Reloaded, Reloads, State, Steering, Terms,
+};
 use crate::relay::counters::Counters;
 use crate::relay::ports::RelayPool;
 use crate::relay::{
@@ -41,7 +43,6 @@ pub(super) fn state() -> (State, watch::Sender<Readiness>) {
     let local = "127.0.0.1".parse().unwrap();
     let state = State {
         realm: "tests.example".into(),
-        listeners: vec![(Transport::Udp, "192.0.2.1:3478".parse().unwrap())],
         counters: vec![Arc::new(Counters::default()), Arc::new(Counters::default())],
         pool: Arc::new(RelayPool::new(&[(local, "192.0.2.1".parse().unwrap())], 49152..=49161)),
         admissions: Box::new(|| None),
@@ -49,14 +50,9 @@ pub(super) fn state() -> (State, watch::Sender<Readiness>) {
         public_address_changed: None,
         started: UnixTime::from_millis(1_756_200_000_500),
         readiness: seen,
-        live: Arc::new(Live::new("run-token", grants())),
+        live: Arc::new(Live::new("run-token", grants(), reach())),
         reloads: Arc::new(Reloads::new(UnixTime::from_secs(1_756_200_000))),
         revocations: None,
-        urls: vec![
-            "stun:192.0.2.1:3478".into(),
-            "turn:[2001:db8::1]:3478?transport=udp".into(),
-            "turn:192.0.2.1:3478?transport=udp".into(),
-        ],
         steering: Arc::new(Steered::new()),
         page: true,
     };
@@ -76,9 +72,18 @@ pub(super) fn grants() -> Grants {
     }
 }
 
+pub(super) fn reach() -> Reach {
+    let urls =
+        ["stun:192.0.2.1:3478", "turn:[2001:db8::1]:3478?transport=udp", "turn:192.0.2.1:3478?transport=udp"];
+    Reach {
+        listeners: vec![(Transport::Udp, "192.0.2.1:3478".parse().unwrap())],
+        urls: urls.map(str::to_owned).into(),
+    }
+}
+
 /// The same without a secret.
 pub(super) fn without_secret() -> Arc<Live> {
-    Arc::new(Live::new("run-token", Grants { mint: None, ..grants() }))
+    Arc::new(Live::new("run-token", Grants { mint: None, ..grants() }, reach()))
 }
 
 /// Two live allocations, and what was asked of them.

@@ -1,13 +1,15 @@
 //! What a reload changes in the admin room: who is let in, what credentials are
-//! made with, whose pages may ask for them. And how reloads have gone.
+//! made with, whose pages may ask for them, where the server is. And how reloads
+//! have gone.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::access::{Access, ApiKey};
 use super::credentials::Mint;
-use crate::relay::UnixTime;
+use crate::relay::{Transport, UnixTime};
 
 /// Who may ask for what.
 #[derive(Default)]
@@ -22,24 +24,51 @@ pub struct Grants {
     pub cors: Vec<String>,
 }
 
-/// The grants in force. Whoever replaces them keeps the other end of this.
+/// Where clients reach the server.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Reach {
+    /// What it listens on, with real ports.
+    pub listeners: Vec<(Transport, SocketAddr)>,
+    /// `stun:`, `turn:` and `turns:` URLs.
+    pub urls: Vec<String>,
+}
+
+impl Reach {
+    /// The URLs of TURN, those with an IPv6 literal last: Janus splits at `:` and
+    /// reads the first.
+    pub(super) fn turn(&self) -> Vec<&str> {
+        let urls = self.urls.iter().map(String::as_str);
+        let mut turn: Vec<_> = urls.filter(|url| url.starts_with("turn")).collect();
+        turn.sort_by_key(|url| url.contains('['));
+        turn
+    }
+}
+
+/// What is in force. Whoever replaces it keeps the other end of this.
 pub struct Live {
     access: Access,
     grants: RwLock<Arc<Grants>>,
+    reach: RwLock<Arc<Reach>>,
 }
 
 impl Live {
     /// `token` is the run's, which no reload changes; see
     /// [`random_token`](super::random_token). Empty: none.
-    pub fn new(token: &str, mut grants: Grants) -> Self {
+    pub fn new(token: &str, mut grants: Grants, reach: Reach) -> Self {
         let access = Access::new(token, &std::mem::take(&mut grants.api_keys));
-        Self { access, grants: RwLock::new(Arc::new(grants)) }
+        Self { access, grants: RwLock::new(Arc::new(grants)), reach: RwLock::new(Arc::new(reach)) }
     }
 
     /// These from now on. A key that stays as it was keeps what it has used up.
-    pub fn replace(&self, mut grants: Grants) {
+    pub fn replace(&self, mut grants: Grants, reach: Reach) {
         self.access.replace(&std::mem::take(&mut grants.api_keys));
         *self.grants.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(grants);
+        *self.reach.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(reach);
+    }
+
+    /// Where clients reach the server.
+    pub fn reach(&self) -> Arc<Reach> {
+        Arc::clone(&self.reach.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn access(&self) -> &Access {

@@ -59,8 +59,6 @@ fn metrics(change: impl FnOnce(&mut Sources)) -> Metrics {
     let (state, readiness) = harness::state();
     let mut sources = Sources {
         realm: state.realm,
-        listeners: state.listeners,
-        urls: state.urls,
         counters: state.counters,
         admissions: Box::new(|| None),
         pool: state.pool,

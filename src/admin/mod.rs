@@ -71,15 +71,15 @@ use tokio::sync::{Semaphore, mpsc, watch};
 pub use access::{ApiKey, random_token};
 pub use credentials::{DEFAULT_TTL, MAX_TTL, MAX_USERNAME, Mint, Minted, NotRevoked, Revocations, Terms};
 pub use health::Readiness;
-pub use live::{Grants, Live, Reading, Reloads};
+pub use live::{Grants, Live, Reach, Reading, Reloads};
 pub use page::{TEST_ALLOCATIONS, TEST_USER};
 pub use signal::check_signal;
 pub use steering::{Reloaded, Steering};
 
 use crate::net::{Accept, Visitor, WebCounts};
+use crate::relay::UnixTime;
 use crate::relay::counters::Counters;
 use crate::relay::ports::RelayPool;
-use crate::relay::{Transport, UnixTime};
 use access::Key;
 use events::Members;
 use history::History;
@@ -93,8 +93,6 @@ use sources::Sources;
 pub struct State {
     /// REALM of its challenges.
     pub realm: String,
-    /// What it listens on, with real ports.
-    pub listeners: Vec<(Transport, SocketAddr)>,
     /// One per shard, in order.
     pub counters: Vec<Arc<Counters>>,
     /// Relay addresses and their ports.
@@ -110,14 +108,12 @@ pub struct State {
     pub started: UnixTime,
     /// What `/readyz` answers.
     pub readiness: watch::Receiver<Readiness>,
-    /// Who may ask for what.
+    /// Who may ask for what, and where clients come in.
     pub live: Arc<Live>,
     /// How reloads have gone.
     pub reloads: Arc<Reloads>,
     /// Takes credentials back; `None`: nothing can be.
     pub revocations: Option<Arc<dyn Revocations>>,
-    /// `stun:`, `turn:` and `turns:` URLs, as clients reach the server.
-    pub urls: Vec<String>,
     /// Sees and ends live allocations.
     pub steering: Arc<dyn Steering>,
     /// `admin.page`: the web page and its rooms are served.
@@ -260,7 +256,6 @@ struct Shared {
     steering: Arc<dyn Steering>,
     live: Arc<Live>,
     revocations: Option<Arc<dyn Revocations>>,
-    uris: Vec<String>,
     rooms: Arc<Rooms>,
     members: Members,
     invitations: Invitations,
@@ -278,11 +273,8 @@ impl Shared {
     }
 
     fn new(state: State, limits: Limits, stopping: watch::Receiver<bool>) -> io::Result<Self> {
-        let uris = state.urls.iter().filter(|url| url.starts_with("turn")).cloned().collect();
         let sources = Arc::new(Sources {
             realm: state.realm,
-            listeners: state.listeners,
-            urls: state.urls,
             counters: state.counters,
             pool: state.pool,
             admissions: state.admissions,
@@ -299,7 +291,6 @@ impl Shared {
             steering: state.steering,
             live: state.live,
             revocations: state.revocations,
-            uris: credentials::in_order(uris),
             rooms: Arc::new(Rooms::new(limits.rooms)),
             members: Members::default(),
             invitations: Invitations::new(),

@@ -168,12 +168,12 @@ async fn ice(
     }
     let query = Query::parse(query.as_deref());
     let visitor = visitor(&shared, source, version, &headers, query.text("room"))?;
-    let urls = &shared.sources.urls;
+    let reach = shared.live.reach();
     if shared.live.grants().mint.is_none() {
-        return Ok(Json(json!({ "iceServers": [{ "urls": urls }], "ttl": null })));
+        return Ok(Json(json!({ "iceServers": [{ "urls": reach.urls }], "ttl": null })));
     }
     let (username, credential, ttl) = visitor.mint(&shared)?;
-    let server = json!({ "urls": urls, "username": username, "credential": credential });
+    let server = json!({ "urls": reach.urls, "username": username, "credential": credential });
     Ok(Json(json!({ "iceServers": [server], "ttl": ttl })))
 }
 

@@ -127,18 +127,7 @@ impl RuntimeFile {
         let directory = places.choose()?;
         remove_stale(&directory, places.user);
         let path = directory.join(format!("run-{}.json", runtime.pid));
-        let unfinished = directory.join(format!(".run-{}.json", runtime.pid));
-        let write = || {
-            // Left over from a process of this number that was killed.
-            let _ = fs::remove_file(&unfinished);
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-            file.write_all(&serde_json::to_vec_pretty(runtime)?)?;
-            fs::rename(&unfinished, &path)
-        };
-        write().map_err(|error| {
-            let _ = fs::remove_file(&unfinished);
-            WriteError::Io(path.clone(), error)
-        })?;
+        put(&path, runtime)?;
         Ok(Self { path })
     }
 
@@ -152,6 +141,24 @@ impl Drop for RuntimeFile {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// Puts it there whole; an error leaves what was there.
+pub fn put(path: &Path, runtime: &Runtime) -> Result<(), WriteError> {
+    let unfinished = path.with_extension("new");
+    let write = || {
+        // Left over from a process of this number that was killed.
+        let _ = fs::remove_file(&unfinished);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+        file.write_all(&serde_json::to_vec_pretty(runtime)?)?;
+        // Some file systems tell no earlier that they are full.
+        file.sync_all()?;
+        fs::rename(&unfinished, path)
+    };
+    write().map_err(|error| {
+        let _ = fs::remove_file(&unfinished);
+        WriteError::Io(path.to_owned(), error)
+    })
 }
 
 /// Servers that run now, the newest first, and the files they were found by.

@@ -1,6 +1,5 @@
 //! What the admin room reads of the running server whenever it is asked.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -8,15 +7,13 @@ use tokio::sync::watch;
 
 use super::totals::Totals;
 use super::{Admissions, Readiness, Reloads};
+use crate::relay::UnixTime;
 use crate::relay::counters::Counters;
 use crate::relay::ports::RelayPool;
-use crate::relay::{Transport, UnixTime};
 
 /// See the fields of the same names in [`State`](super::State).
 pub(super) struct Sources {
     pub(super) realm: String,
-    pub(super) listeners: Vec<(Transport, SocketAddr)>,
-    pub(super) urls: Vec<String>,
     pub(super) counters: Vec<Arc<Counters>>,
     pub(super) pool: Arc<RelayPool>,
     pub(super) admissions: Box<dyn Fn() -> Option<Admissions> + Send + Sync>,

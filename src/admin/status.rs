@@ -20,7 +20,7 @@ use super::access::Asker;
 use super::process::{self, Usage};
 use super::sources::Sources;
 use super::totals::{FlowTotal, Totals};
-use super::{Admissions, Readiness, Shared};
+use super::{Admissions, Reach, Readiness, Shared};
 use crate::relay::counters::{CLOSE_REASONS, CODES, Counter, Counters, Flow, METHODS};
 use crate::relay::{DropReason, Now, Transport};
 
@@ -128,7 +128,7 @@ struct Process {
 }
 
 pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Response {
-    Json(Status::read(&shared.sources, shared.steering.now())).into_response()
+    Json(Status::read(&shared.sources, &shared.live.reach(), shared.steering.now())).into_response()
 }
 
 pub(super) async fn drain(
@@ -141,7 +141,7 @@ pub(super) async fn drain(
 }
 
 impl Status {
-    fn read(sources: &Sources, now: Now) -> Self {
+    fn read(sources: &Sources, reach: &Reach, now: Now) -> Self {
         let (totals, admissions) = sources.totals();
         let admissions = admissions.unwrap_or_default();
         let cpu = process::shard_cpu_seconds();
@@ -153,7 +153,7 @@ impl Status {
             uptime: now.unix.secs().saturating_sub(sources.started.secs()),
             state: sources.readiness.borrow().name(),
             realm: sources.realm.clone(),
-            listeners: sources
+            listeners: reach
                 .listeners
                 .iter()
                 .map(|(transport, address)| Listener {
@@ -161,7 +161,7 @@ impl Status {
                     address: address.to_string(),
                 })
                 .collect(),
-            urls: sources.urls.clone(),
+            urls: reach.urls.clone(),
             relays: sources
                 .pool
                 .usage()

@@ -16,6 +16,8 @@ use super::load::Loaded;
 pub enum Change {
     /// A reload.
     Live,
+    /// A reload opens what is new; what is gone stays open until a restart.
+    Added,
     /// A restart.
     Restart,
 }
@@ -25,6 +27,7 @@ impl Change {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Live => "live",
+            Self::Added => "added live, removed by a restart",
             Self::Restart => "restart",
         }
     }
@@ -37,10 +40,10 @@ static CHANGES: &[(&str, Change)] = &[
     ("realm", Change::Restart),
     ("state-directory", Change::Restart),
     ("drain-timeout", Change::Live),
-    ("listen.udp", Change::Restart),
-    ("listen.tcp", Change::Restart),
-    ("listen.tls", Change::Restart),
-    ("listen.dtls", Change::Restart),
+    ("listen.udp", Change::Added),
+    ("listen.tcp", Change::Added),
+    ("listen.tls", Change::Added),
+    ("listen.dtls", Change::Added),
     ("listen.proxy-protocol-from", Change::Restart),
     ("listen.shards", Change::Restart),
     ("listen.socket-buffer", Change::Restart),

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::udp;
+use crate::relay::Transport;
 
 /// Connections the kernel holds for a shard that has not accepted them yet.
 const BACKLOG: i32 = 1024;
@@ -27,6 +28,83 @@ pub struct Listener {
     /// False for an address that nobody configured: when the host lacks its
     /// family it is left out, with a warning.
     pub required: bool,
+}
+
+/// Addresses to listen on, by what comes in at them.
+#[derive(Clone, Default, Debug)]
+pub struct Listeners {
+    /// `listen.udp`
+    pub udp: Vec<Listener>,
+    /// `listen.tcp`
+    pub tcp: Vec<Listener>,
+    /// `listen.tls`; with certificates only.
+    pub tls: Vec<Listener>,
+    /// `listen.dtls`; likewise.
+    pub dtls: Vec<Listener>,
+}
+
+/// How listeners are opened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening {
+    pub shards: usize,
+    /// Bytes asked for, each way.
+    pub buffer: usize,
+    /// There are balancers.
+    pub proxied: bool,
+}
+
+/// Listeners that are open and that nobody serves yet; closed when dropped.
+#[derive(Debug)]
+pub struct Opened {
+    /// By shard.
+    pub(super) sockets: Vec<Sockets>,
+    pub(super) doors: Vec<Door>,
+    pub(super) listeners: Vec<(Transport, SocketAddr)>,
+}
+
+impl Opened {
+    /// Each with its actual port, UDP first.
+    pub fn listeners(&self) -> &[(Transport, SocketAddr)] {
+        &self.listeners
+    }
+}
+
+/// Opens all of `listeners`, and the doors of `https`.
+pub(super) fn open_all(
+    listeners: Listeners,
+    https: &[Listener],
+    opening: Opening,
+) -> Result<Opened, BindError> {
+    let Listeners { udp, mut tcp, tls, dtls } = listeners;
+    let doors = open_doors(&mut tcp, &tls, https, opening.proxied)?;
+    let sockets = open(&udp, &dtls, &tcp, opening.shards, opening.buffer)?;
+    let listeners = actual(&sockets, &doors)
+        .map_err(|source| BindError::System { what: "read the address of a socket", source })?;
+    Ok(Opened { sockets, doors, listeners })
+}
+
+/// The actual addresses, those of the first shard standing for all.
+fn actual(sockets: &[Sockets], doors: &[Door]) -> io::Result<Vec<(Transport, SocketAddr)>> {
+    let mut listeners = Vec::new();
+    if let Some(first) = sockets.first() {
+        for (socket, _) in first.udp.iter().filter(|(_, takes)| takes.plain) {
+            listeners.push((Transport::Udp, socket.local_addr()?));
+        }
+        for listener in &first.tcp {
+            listeners.push((Transport::Tcp, listener.local_addr()?));
+        }
+    }
+    for door in doors.iter().filter(|door| door.plain) {
+        listeners.push((Transport::Tcp, door.listener.local_addr()?));
+    }
+    for door in doors.iter().filter(|door| door.tls) {
+        listeners.push((Transport::Tls, door.listener.local_addr()?));
+    }
+    let udp = sockets.first().into_iter().flat_map(|first| &first.udp);
+    for (socket, _) in udp.filter(|(_, takes)| takes.secured) {
+        listeners.push((Transport::Dtls, socket.local_addr()?));
+    }
+    Ok(listeners)
 }
 
 /// Why a server could not be opened. Its text names the configuration key and

@@ -161,6 +161,11 @@ impl Set {
         Ok(Self { pairs, dtls })
     }
 
+    /// The host name that the first is for, if it says one.
+    pub fn host(&self) -> Option<String> {
+        self.pairs.first()?.now().loaded.name.clone()
+    }
+
     /// Each certificate's file, as configured.
     pub fn files(&self) -> Vec<String> {
         self.pairs.iter().map(|pair| pair.files.certificate.display().to_string()).collect()
@@ -200,7 +205,15 @@ impl Certificates {
 
     /// Handshakes show these from now on, besides what is issued.
     pub fn replace(&self, set: Set) {
+        let is_first_for_dtls = set.dtls && !self.set().dtls;
         *self.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+        let is_issued = self.obtained.as_ref().is_some_and(|obtained| obtained.now().is_some());
+        if is_first_for_dtls
+            && is_issued
+            && let Err(error) = self.take_obtained()
+        {
+            tracing::error!(target: "floe::tls", %error, "what was issued is not shown over DTLS");
+        }
     }
 
     /// Reads every pair's files again, changed or not, and says which. On return
@@ -234,7 +247,8 @@ impl Certificates {
 
     /// The host name that the default certificate is for, if it says one.
     pub fn host(&self) -> Option<String> {
-        self.all().into_iter().next()?.name
+        let issued = || self.obtained.as_ref()?.now().as_ref()?.name.clone();
+        self.set().host().or_else(issued)
     }
 
     /// The default one first.

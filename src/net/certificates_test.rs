@@ -157,3 +157,21 @@ fn expiries_are_those_of_the_files() {
     let expected = (files.certificate.display().to_string(), UnixTime::from_secs(1_925_078_400));
     assert_eq!(certificates.expiries(), [expected]);
 }
+
+/// A listener for DTLS that comes later.
+#[cfg(feature = "dtls")]
+#[test]
+fn what_was_issued_is_shown_over_dtls_once_that_is_served() {
+    let directory = Directory::new();
+    let pair = directory.pair("a", &["a.test"], &PKCS_ECDSA_P256_SHA256);
+    let both = [&pair.private_key, &pair.certificate].map(|file| fs::read_to_string(file).unwrap());
+    let mut certificates = Certificates::load([], false).unwrap();
+    certificates.await_another(directory.write("issued.pem", &both.concat()));
+    certificates.take_obtained().unwrap();
+    let is_shown = |certificates: &Certificates| {
+        certificates.dtls_context(None, None::<std::iter::Empty<u16>>).is_some()
+    };
+    assert!(!is_shown(&certificates));
+    certificates.replace(Set::load([], true).unwrap());
+    assert!(is_shown(&certificates));
+}

@@ -19,6 +19,7 @@ use ipnet::IpNet;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::rustls::ServerConnection;
@@ -163,8 +164,18 @@ impl Entrance {
         })
     }
 
+    /// Serves the doors that come, for as long as it is polled.
+    pub(super) async fn serve(self: Arc<Self>, mut doors: mpsc::UnboundedReceiver<Door>) {
+        let mut served = JoinSet::new();
+        while let Some(door) = doors.recv().await {
+            served.spawn(Arc::clone(&self).accept(door));
+        }
+        // No more will come.
+        served.join_all().await;
+    }
+
     /// Accepts at one door, for as long as it is polled.
-    pub(super) async fn serve(self: Arc<Self>, door: Door) {
+    async fn accept(self: Arc<Self>, door: Door) {
         let Door { listener, plain, tls, web } = door;
         let mut arrivals = match Accept::from_std(listener, "clients") {
             Ok(arrivals) => arrivals,

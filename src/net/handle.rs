@@ -3,11 +3,12 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Barrier, mpsc, oneshot};
 
+use super::bind::{self, BindError, Door, Listeners, Opened, Opening};
 use super::clock::Clock;
 use super::entrance::Tally;
 use super::limit::ConnectionLimit;
@@ -60,7 +61,10 @@ pub struct Handle(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) clock: Clock,
-    pub(super) listeners: Vec<(Transport, SocketAddr)>,
+    pub(super) listeners: RwLock<Arc<[(Transport, SocketAddr)]>>,
+    pub(super) opening: Opening,
+    /// To whoever serves them.
+    pub(super) doors: mpsc::UnboundedSender<Door>,
     pub(super) buffers: Option<(usize, usize)>,
     pub(super) counters: Vec<Arc<Counters>>,
     pub(super) tally: Arc<Tally>,
@@ -73,8 +77,34 @@ pub(super) struct Inner {
 
 impl Handle {
     /// Every listener with its actual port, UDP first.
-    pub fn listeners(&self) -> &[(Transport, SocketAddr)] {
-        &self.0.listeners
+    pub fn listeners(&self) -> Arc<[(Transport, SocketAddr)]> {
+        Arc::clone(&self.0.listeners.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Opens further listeners, to be served by [`Handle::serve`].
+    ///
+    /// # Errors
+    /// One can't be had; then none is open.
+    pub fn open(&self, listeners: Listeners) -> Result<Opened, BindError> {
+        bind::open_all(listeners, &[], self.0.opening)
+    }
+
+    /// Serves these too from now on.
+    pub async fn serve(&self, opened: Opened) {
+        let Opened { sockets, doors, listeners } = opened;
+        for door in doors {
+            // Nobody takes it: the server is stopping.
+            let _ = self.0.doors.send(door);
+        }
+        let ready = Arc::new(Barrier::new(sockets.len()));
+        for (shard, sockets) in self.0.commands.iter().zip(sockets) {
+            // A shard that has ended needs no telling.
+            let _ = shard.send(Command::Listen(sockets, Arc::clone(&ready))).await;
+        }
+        let mut all = self.0.listeners.write().unwrap_or_else(PoisonError::into_inner);
+        let mut more = [&**all, &listeners].concat();
+        more.sort_by_key(|(transport, _)| transport.index());
+        *all = more.into();
     }
 
     /// Receive and send buffer that the kernel granted a UDP listener, bytes as
@@ -204,6 +234,6 @@ impl Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("listeners", &self.0.listeners).finish_non_exhaustive()
+        f.debug_struct("Handle").field("listeners", &self.listeners()).finish_non_exhaustive()
     }
 }

@@ -47,7 +47,7 @@ pub mod udp;
 mod web;
 
 pub use accept::Accept;
-pub use bind::{BindError, Cause, Listener};
+pub use bind::{BindError, Cause, Listener, Listeners, Opened};
 pub use certificates::{
     CertificateError, CertificateFiles, Certificates, Fault, Set as CertificateSet, provider,
 };

@@ -5,15 +5,16 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 
+use futures_util::FutureExt as _;
 use ipnet::IpNet;
 use tokio::runtime;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
-use super::bind::{self, BindError, Door, Listener, Sockets};
+use super::bind::{self, BindError, Door, Listeners, Opening};
 use super::certificates::Certificates;
 use super::challenges::TlsChallenges;
 use super::clock::Clock;
@@ -53,14 +54,8 @@ const DTLS_REPORTS: usize = 256;
 
 /// Everything that a server is made from.
 pub struct Plan {
-    /// `listen.udp`
-    pub udp: Vec<Listener>,
-    /// `listen.tcp`
-    pub tcp: Vec<Listener>,
-    /// `listen.tls`; with certificates only.
-    pub tls: Vec<Listener>,
-    /// `listen.dtls`; likewise.
-    pub dtls: Vec<Listener>,
+    /// `[listen]`
+    pub listeners: Listeners,
     /// `[tls]`
     pub certificates: Arc<Certificates>,
     /// What certificate authorities are shown; `None` without ACME.
@@ -82,7 +77,7 @@ pub struct Plan {
     /// How the engines behave. How many shards there are and the links of
     /// [`Settings::nat_discovery`] are filled in.
     pub settings: Settings,
-    /// Two addresses by two ports, all of them in `udp`, for each family that
+    /// Two addresses by two ports, all of them in `listeners`, for each family that
     /// RFC 5780 is served to: by address and, for each, by port.
     pub nat_discovery: Vec<[[SocketAddr; 2]; 2]>,
     /// Who may allocate.
@@ -103,10 +98,8 @@ pub type PeerPolicyOf = Box<dyn FnOnce(&[(Transport, SocketAddr)]) -> Arc<dyn Pe
 
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { udp, tcp, tls, dtls, shards, .. } = self;
-        let mut plan = f.debug_struct("Plan");
-        plan.field("udp", udp).field("tcp", tcp).field("tls", tls).field("dtls", dtls);
-        plan.field("shards", shards).finish()
+        let Self { listeners, shards, .. } = self;
+        f.debug_struct("Plan").field("listeners", listeners).field("shards", shards).finish_non_exhaustive()
     }
 }
 
@@ -120,7 +113,7 @@ pub fn usable_cores() -> usize {
 pub struct Server {
     handle: Handle,
     parts: Vec<Parts>,
-    doors: Vec<Door>,
+    doors: mpsc::UnboundedReceiver<Door>,
     entrance: Arc<Entrance>,
     certificates: Arc<Certificates>,
     dtls: Arc<dtls::Acceptor>,
@@ -128,16 +121,15 @@ pub struct Server {
 
 impl Server {
     /// Opens everything.
-    pub fn bind(mut plan: Plan) -> Result<Self, BindError> {
+    pub fn bind(plan: Plan) -> Result<Self, BindError> {
         let shards = if plan.shards == 0 { usable_cores() } else { plan.shards }.clamp(1, MAX_SHARDS);
         bind::prove_relay_addresses(plan.pool.usage().map(|(local, ..)| local))?;
-        let doors = bind::open_doors(&mut plan.tcp, &plan.tls, &plan.web.listen, !plan.balancers.is_empty())?;
-        let sockets = bind::open(&plan.udp, &plan.dtls, &plan.tcp, shards, plan.socket_buffer)?;
+        let opening = Opening { shards, buffer: plan.socket_buffer, proxied: !plan.balancers.is_empty() };
+        let opened = bind::open_all(plan.listeners, &plan.web.listen, opening)?;
         let system = |what| move |source| BindError::System { what, source };
         let clock = Clock::start();
         let limit = Arc::new(ConnectionLimit::new(plan.limits.connections_per_address, plan.connections));
-        let listeners = listeners(&sockets, &doors).map_err(system("read the address of a socket"))?;
-        if listeners.is_empty() {
+        if opened.listeners.is_empty() {
             return Err(BindError::NoListener);
         }
         let tls = Tls::new(plan.certificates.clone(), plan.tls_challenges, plan.web.visitors.is_some());
@@ -153,17 +145,25 @@ impl Server {
         let mut random = OsRandom::new().map_err(system("get random bytes"))?;
         let cookies = dtls::Cookies::new(&mut random);
         let mut entries = Vec::with_capacity(shards);
-        let buffers = sockets.first().and_then(|shard| shard.udp.first()).map(|(socket, _)| socket.buffers());
+        let buffers =
+            opened.sockets.first().and_then(|shard| shard.udp.first()).map(|(socket, _)| socket.buffers());
         let buffers = buffers.transpose().map_err(system("read the buffer size of a socket"))?;
-        let peers = (plan.peers)(&listeners);
+        let peers = (plan.peers)(&opened.listeners);
         let settings = Settings {
             shards: u8::try_from(shards).unwrap_or(u8::MAX),
-            nat_discovery: plan.nat_discovery.iter().filter_map(|set| points(set, &listeners)).collect(),
+            nat_discovery: plan
+                .nat_discovery
+                .iter()
+                .filter_map(|set| points(set, &opened.listeners))
+                .collect(),
             ..plan.settings
         };
+        let (door, doors) = mpsc::unbounded_channel();
         let mut handle = Inner {
             clock,
-            listeners,
+            listeners: RwLock::default(),
+            opening,
+            doors: door,
             buffers,
             counters: Vec::new(),
             tally: Arc::clone(&tally),
@@ -174,7 +174,7 @@ impl Server {
             dtls_sessions,
         };
         let mut parts = Vec::with_capacity(shards);
-        for (id, (sockets, crossing)) in (0u8..).zip(sockets.into_iter().zip(crossings(shards))) {
+        for (id, crossing) in (0u8..).zip(crossings(shards)) {
             let counters = Arc::new(Counters::default());
             let (commands, receiver) = mpsc::channel(COMMANDS);
             handle.counters.push(Arc::clone(&counters));
@@ -202,7 +202,6 @@ impl Server {
             parts.push(Parts {
                 id: ShardId(id),
                 clock,
-                sockets,
                 socket_buffer: plan.socket_buffer,
                 settings: settings.clone(),
                 world,
@@ -219,6 +218,8 @@ impl Server {
         }
         let entrance = Entrance::new(tls, routes, plan.balancers, limit, tally, entries);
         let handle = Handle(Arc::new(handle));
+        // Without a wait: no shard has any commands yet.
+        let _ = handle.serve(opened).now_or_never();
         Ok(Self { handle, parts, doors, entrance, certificates, dtls })
     }
 
@@ -227,8 +228,8 @@ impl Server {
         self.handle.clone()
     }
 
-    /// Starts one thread per shard, and on the current tokio runtime what TLS,
-    /// DTLS and balancers ask for; without those, none is needed. Returns when all of
+    /// Starts one thread per shard, and on the current tokio runtime, if there is
+    /// one, what TLS, DTLS and balancers ask for. Returns when all of
     /// them are at work. An error when the system gives no thread; those started
     /// before it end by themselves.
     pub fn start(self) -> io::Result<Running> {
@@ -257,10 +258,8 @@ impl Server {
         // so to whoever has `ended`.
         let _ = all_started.recv();
         let mut side = JoinSet::new();
-        for door in self.doors {
-            side.spawn(Arc::clone(&self.entrance).serve(door));
-        }
         if let Ok(runtime) = runtime::Handle::try_current() {
+            side.spawn_on(self.entrance.serve(self.doors), &runtime);
             side.spawn_on(self.certificates.watch(), &runtime);
         }
         Ok(Running { handle: self.handle, threads, ended, _side: side })
@@ -344,30 +343,6 @@ fn crossings(shards: usize) -> Vec<Crossing> {
         }
     }
     all
-}
-
-/// The actual addresses, those of the first shard standing for all.
-fn listeners(sockets: &[Sockets], doors: &[Door]) -> io::Result<Vec<(Transport, SocketAddr)>> {
-    let mut listeners = Vec::new();
-    if let Some(first) = sockets.first() {
-        for (socket, _) in first.udp.iter().filter(|(_, takes)| takes.plain) {
-            listeners.push((Transport::Udp, socket.local_addr()?));
-        }
-        for listener in &first.tcp {
-            listeners.push((Transport::Tcp, listener.local_addr()?));
-        }
-    }
-    for door in doors.iter().filter(|door| door.plain) {
-        listeners.push((Transport::Tcp, door.listener.local_addr()?));
-    }
-    for door in doors.iter().filter(|door| door.tls) {
-        listeners.push((Transport::Tls, door.listener.local_addr()?));
-    }
-    let udp = sockets.first().into_iter().flat_map(|first| &first.udp);
-    for (socket, _) in udp.filter(|(_, takes)| takes.secured) {
-        listeners.push((Transport::Dtls, socket.local_addr()?));
-    }
-    Ok(listeners)
 }
 
 /// The links of a set of UDP listeners; `None` when one is not there. A link is

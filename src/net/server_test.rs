@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use super::*;
+use crate::net::Listener;
 use crate::relay::world::{Account, QuotaExceeded, Reach, Standing, ThirdParty};
 use crate::relay::{ClientAddr, FiveTuple, Instant, PeerAddr, UnixTime};
 
@@ -75,10 +76,7 @@ fn plan(addresses: &[&str]) -> Plan {
         .collect();
     let loopback = "127.0.0.1".parse().unwrap();
     Plan {
-        udp: listeners.clone(),
-        tcp: listeners,
-        tls: Vec::new(),
-        dtls: Vec::new(),
+        listeners: Listeners { udp: listeners.clone(), tcp: listeners, ..Listeners::default() },
         certificates: Arc::new(Certificates::load([], false).unwrap()),
         tls_challenges: None,
         web: Web::default(),
@@ -160,7 +158,8 @@ fn start(plan: Plan) -> Running {
 fn address(running: &Running, transport: Transport, ip: &str) -> SocketAddr {
     let ip: IpAddr = ip.parse().unwrap();
     let handle = running.handle();
-    let found = handle.listeners().iter().find(|(t, address)| {
+    let listeners = handle.listeners();
+    let found = listeners.iter().find(|(t, address)| {
         *t == transport
             && address.is_ipv4() == ip.is_ipv4()
             && (address.ip() == ip || address.ip().is_unspecified())
@@ -318,8 +317,8 @@ fn a_second_server_on_the_same_port_is_refused() {
         let taken = address(&running, transport, "127.0.0.1").to_string();
         let mut second = plan(&[&taken]);
         match transport {
-            Transport::Udp => second.tcp.clear(),
-            _ => second.udp.clear(),
+            Transport::Udp => second.listeners.tcp.clear(),
+            _ => second.listeners.udp.clear(),
         }
         let error = Server::bind(second).unwrap_err().to_string();
         assert!(error.contains(&taken) && error.contains("is taken"), "{error}");

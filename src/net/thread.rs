@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::io::{Interest, unix::AsyncFd};
 use tokio::select;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Barrier, Notify, mpsc, oneshot};
 use tokio::task::{AbortHandle, LocalSet};
 
 use super::bind::Sockets;
@@ -50,6 +50,8 @@ pub(super) enum Command {
     Session(AllocationId, oneshot::Sender<Option<AllocationDetail>>),
     /// End some allocations; answered with how many.
     Kick(Whose, oneshot::Sender<usize>),
+    /// Serve these too, as soon as every shard has its own.
+    Listen(Sockets, Arc<Barrier>),
     /// Other settings from now on; answered when they are in force.
     Change(Box<Change>, oneshot::Sender<()>),
     /// To be answered when no allocation is left.
@@ -62,7 +64,6 @@ pub(super) enum Command {
 pub(super) struct Parts {
     pub id: ShardId,
     pub clock: Clock,
-    pub sockets: Sockets,
     pub socket_buffer: usize,
     pub settings: Settings,
     pub world: World,
@@ -134,7 +135,6 @@ async fn serve(parts: Parts, started: Started) -> io::Result<()> {
     let Parts {
         id,
         clock,
-        sockets,
         socket_buffer,
         settings,
         world,
@@ -149,11 +149,6 @@ async fn serve(parts: Parts, started: Started) -> io::Result<()> {
         commands,
     } = parts;
     let counters = Arc::clone(&world.counters);
-    let mut listeners = Vec::with_capacity(sockets.udp.len());
-    for (socket, takes) in sockets.udp {
-        listeners.push(UdpListener { local: socket.local_addr()?, socket: Rc::new(socket), takes });
-    }
-    let links = 0..u32::try_from(listeners.len()).unwrap_or(u32::MAX);
     let timer = Rc::new(Notify::new());
     let (failures, failed) = mpsc::channel(1);
     let tasks = Tasks(failures);
@@ -163,7 +158,7 @@ async fn serve(parts: Parts, started: Started) -> io::Result<()> {
         clock,
         engine: Engine::new(id, settings, world),
         counters,
-        listeners,
+        listeners: Vec::new(),
         relays,
         tcp_relays: TcpRelays::new(Weak::clone(common), tasks.clone()),
         connections: Connections::default(),
@@ -180,12 +175,6 @@ async fn serve(parts: Parts, started: Started) -> io::Result<()> {
         stream: RefCell::new(vec![0; tcp::READ_BUFFER].into_boxed_slice()),
         records: RefCell::new(Box::new([0; RECORDS])),
     });
-    for link in links {
-        tasks.spawn(listener::serve(Rc::clone(&common), link));
-    }
-    for listener in sockets.tcp {
-        tasks.spawn(tcp::accept(Rc::clone(&common), listener, Arc::clone(&limit), tasks.clone()));
-    }
     tasks.spawn(tcp::take_in(Rc::clone(&common), entered, tasks.clone()));
     tasks.spawn(dtls::take_in(Rc::clone(&common), handshakes));
     tasks.spawn(tcp::adopt(Rc::clone(&common), moved, tasks.clone()));
@@ -193,7 +182,36 @@ async fn serve(parts: Parts, started: Started) -> io::Result<()> {
     tasks.spawn(inbox::serve(Rc::clone(&common), rings, wake));
     tasks.spawn(keep_time(Rc::clone(&common), timer));
     drop(started);
-    obey(&common, commands, failed).await
+    obey(&common, commands, failed, &limit, &tasks).await
+}
+
+/// Takes in listeners. A link is the same in every shard, and none is served before
+/// all of them know it: its packets may be passed on.
+fn listen(
+    common: &Rc<Common>,
+    shard: &mut Shard,
+    sockets: Sockets,
+    ready: Arc<Barrier>,
+    limit: &Arc<ConnectionLimit>,
+    tasks: &Tasks,
+) -> io::Result<()> {
+    let known = shard.listeners.len();
+    for (socket, takes) in sockets.udp {
+        shard.listeners.push(UdpListener { local: socket.local_addr()?, socket: Rc::new(socket), takes });
+    }
+    let links = (0..u32::MAX).take(shard.listeners.len()).skip(known);
+    let (common, limit, serving) = (Rc::clone(common), Arc::clone(limit), tasks.clone());
+    tasks.spawn(async move {
+        ready.wait().await;
+        for link in links {
+            serving.spawn(listener::serve(Rc::clone(&common), link));
+        }
+        for listener in sockets.tcp {
+            serving.spawn(tcp::accept(Rc::clone(&common), listener, Arc::clone(&limit), serving.clone()));
+        }
+        Ok(())
+    });
+    Ok(())
 }
 
 /// Lets the engine end things in time.
@@ -218,9 +236,11 @@ async fn keep_time(common: Rc<Common>, changed: Rc<Notify>) -> io::Result<()> {
 
 /// Carries out commands until one says to stop, or nobody is left to give one.
 async fn obey(
-    common: &Common,
+    common: &Rc<Common>,
     mut commands: mpsc::Receiver<Command>,
     mut failed: mpsc::Receiver<io::Error>,
+    limit: &Arc<ConnectionLimit>,
+    tasks: &Tasks,
 ) -> io::Result<()> {
     loop {
         let command = select! {
@@ -230,6 +250,7 @@ async fn obey(
         let shard = &mut *common.shard.borrow_mut();
         let now = shard.clock.now();
         match command {
+            Command::Listen(sockets, ready) => listen(common, shard, sockets, ready, limit, tasks)?,
             Command::Drain => shard.engine.drain(),
             // Whoever asked may have lost interest by the time of an answer.
             Command::Sessions(from, reply) => drop(reply.send(shard.engine.sessions(now.instant, from))),

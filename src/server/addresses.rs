@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::certificates;
+use super::listeners::listed;
 use crate::config::{Config, urls};
 use crate::net::discover;
 use crate::relay::{Family, Transport};
@@ -24,19 +25,9 @@ pub(super) fn relay_addresses(config: &Config) -> Vec<(IpAddr, IpAddr)> {
 /// By which a server with this configuration would be reached from here, as far as
 /// that can be told without starting it: a port of the system's choice can't.
 pub fn urls_of(config: &Config) -> Vec<String> {
-    let listen = &config.listen;
-    let all = [
-        (Transport::Udp, &listen.udp),
-        (Transport::Tcp, &listen.tcp),
-        (Transport::Tls, &listen.tls),
-        (Transport::Tls, &config.https.listen),
-        (Transport::Dtls, &listen.dtls),
-    ];
-    let listeners: Vec<_> = all
-        .into_iter()
-        .flat_map(|(transport, addresses)| addresses.iter().map(move |address| (transport, *address)))
-        .filter(|(_, address)| address.port() != 0)
-        .collect();
+    let mut listeners = listed(&config.listen);
+    listeners.extend(config.https.listen.iter().map(|address| (Transport::Tls, *address)));
+    listeners.retain(|(_, address)| address.port() != 0);
     let host = certificates::host(config).or_else(|| config.acme.names.first().cloned());
     urls::urls(&listeners, &relay_addresses(config), host.as_deref())
 }

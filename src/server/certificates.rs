@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::StartError;
 use super::acme::{Acme, await_certificate};
+use super::listeners::Listed;
 use crate::admin;
 use crate::config::Config;
 use crate::net::{self, CertificateError, CertificateFiles, CertificateSet, Certificates};
-use crate::relay::Transport;
 
 /// What TLS needs: nothing of `[tls]` is read when nobody listens.
 pub(super) fn certificates(
@@ -61,7 +61,7 @@ pub(super) fn admissions(
     let orders = acme.map(Acme::orders);
     let is_web = !config.https.listen.is_empty();
     Box::new(move || {
-        if !balancers && !secured(&net) {
+        if !balancers && !secured(&net.listeners()) {
             return None;
         }
         let (tcp, dtls) = (net.admissions(), net.dtls_admissions());
@@ -79,7 +79,7 @@ pub(super) fn admissions(
     })
 }
 
-/// Whether anybody listens for TLS or DTLS.
-pub(super) fn secured(net: &net::Handle) -> bool {
-    net.listeners().iter().any(|(transport, _)| matches!(transport, Transport::Tls | Transport::Dtls))
+/// Whether any of them is for TLS or DTLS.
+pub(super) fn secured(listeners: &[Listed]) -> bool {
+    listeners.iter().any(|(transport, _)| transport.is_encrypted())
 }

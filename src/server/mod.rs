@@ -20,18 +20,17 @@ mod runtime;
 mod settings;
 mod steering;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
 
 use crate::admin::{self, Admin, Live, Readiness, Reloads, random_token};
 use crate::auth::Unrevoked;
-use crate::config::{Loaded, Sources, urls};
+use crate::config::{Loaded, Sources};
 use crate::net::{self, OsRandom, discover};
 use crate::policy::Ledger;
-use crate::relay::Transport;
 use crate::relay::ports::RelayPool;
 use acme::Acme;
 use addresses::OTHER_DESCRIPTORS;
@@ -127,12 +126,9 @@ pub fn start(loaded: &Loaded, process: Process) -> Result<Running, StartError> {
     let quota = Arc::new(Ledger::new(config.limits.allocations));
     let throttle = settings::throttle(&config.limits);
     let bandwidth = settings::bandwidth(config.limits.bits_per_second);
-    let Listeners { udp, tcp, tls, dtls, nat_discovery, alternates } = Listeners::new(loaded);
+    let Listeners { open, nat_discovery, alternates } = Listeners::new(loaded);
     let plan = net::Plan {
-        udp,
-        tcp,
-        tls,
-        dtls,
+        listeners: open,
         certificates: certificates.clone(),
         tls_challenges: acme.as_ref().and_then(Acme::challenges),
         web,
@@ -162,17 +158,15 @@ pub fn start(loaded: &Loaded, process: Process) -> Result<Running, StartError> {
         tracing::info!(target: "floe::net", asked, receive, send, "socket buffers, bytes");
     }
     let now = net.clock().now().unix;
-    // Alternates serve TURN too, but who is told of them would gain nothing.
-    let told = |listener: &&(Transport, _)| !alternates.contains(&listener.1);
-    let told: Vec<_> = net.listeners().iter().filter(told).copied().collect();
-    let host = certificates.host().or_else(|| config.acme.names.first().cloned());
-    let urls = urls::urls(&told, &relays, host.as_deref());
+    let acme_name = acme.as_ref().and_then(|_| config.acme.names.first().cloned());
+    let host = certificates.host().or_else(|| acme_name.clone());
+    let reach = listeners::reach(net.listeners().to_vec(), &alternates, &relays, host.as_deref());
     let access = logins::access(config, &secrets, made_up, now)?;
     let found = public.as_ref().map(PublicAddresses::lines).unwrap_or_default();
     let public = public.map(PublicAddresses::watch);
     let token = random_token();
     let (readiness, readiness_seen) = watch::channel(Readiness::Starting);
-    let live = Arc::new(Live::new(&token, logins::grants(config, &secrets)));
+    let live = Arc::new(Live::new(&token, logins::grants(config, &secrets), reach));
     let reloads = Arc::new(Reloads::new(now));
     let reloader = Arc::new(Reloader {
         sources: process.sources,
@@ -185,7 +179,10 @@ pub fn start(loaded: &Loaded, process: Process) -> Result<Running, StartError> {
         kept,
         realm,
         relays: relays.clone(),
+        alternates,
+        acme_name,
         admin: admin_address,
+        runtime_file: OnceLock::new(),
         drain_timeout: config.drain_timeout.into(),
         reloads: reloads.clone(),
         in_force: Arc::new(Mutex::new(InForce {
@@ -194,11 +191,11 @@ pub fn start(loaded: &Loaded, process: Process) -> Result<Running, StartError> {
             peers: None,
             throttle,
             bandwidth,
+            listening: listeners::listed(&config.listen),
         })),
     });
     let state = admin::State {
         realm: config.realm.clone(),
-        listeners: net.listeners().to_vec(),
         counters: net.counters().to_vec(),
         pool,
         lost_log_lines: process.lost_log_lines,
@@ -206,10 +203,9 @@ pub fn start(loaded: &Loaded, process: Process) -> Result<Running, StartError> {
         admissions: certificates::admissions(config, net.clone(), certificates, acme.as_ref()),
         started: now,
         readiness: readiness_seen,
-        live,
+        live: live.clone(),
         reloads,
         revocations: Some(Arc::new(admin_room::Revoking { revocations, net: net.clone() })),
-        urls: urls.clone(),
         page: config.admin.page,
         steering: Arc::new(Steering {
             net: net.clone(),
@@ -221,8 +217,13 @@ pub fn start(loaded: &Loaded, process: Process) -> Result<Running, StartError> {
     let running = server.start().map_err(|error| system("start the shards", &error))?;
     readiness.send_replace(Readiness::Serving);
 
-    let runtime = runtime::runtime(config, &net, admin.as_ref(), &urls, &relays, &token, now);
+    let reach = live.reach();
+    let runtime = runtime::runtime(config, admin.as_ref(), &reach, &relays, &token, now);
     let runtime_file = runtime::write_runtime_file(config, &runtime, &mut warnings)?;
+    if let Some(file) = &runtime_file {
+        // Nobody else sets it.
+        let _ = reloader.runtime_file.set((file.path().to_owned(), runtime));
+    }
     Ok(Running {
         ended: running::watch_end(running),
         net,
@@ -230,7 +231,7 @@ pub fn start(loaded: &Loaded, process: Process) -> Result<Running, StartError> {
         admin,
         relays,
         found,
-        urls,
+        reach,
         access,
         warnings,
         token,

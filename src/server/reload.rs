@@ -5,21 +5,25 @@
 //! Asked for by a signal (`cli`) or over HTTP (`steering`), one at a time.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Mutex;
 
 use super::certificates::{self, secured};
+use super::listeners::{self, Listed, News};
 use super::logins::{self, Kept};
+use super::runtime::reached_at;
 use super::{LogLevel, StartError, settings};
-use crate::admin::{Grants, Live, Reading, Reloaded, Reloads};
+use crate::admin::runtime_file::{self, Runtime};
+use crate::admin::{Grants, Live, Reach, Reading, Reloaded, Reloads};
 use crate::auth::{Revocations, Unrevoked};
 use crate::config::{Change, Config, Fingerprint, Loaded, Sources, change_of, load};
 use crate::net::{self, CertificateSet, Certificates, ConnectionLimits, OsRandom, discover};
 use crate::policy::{Ledger, SourceThrottle};
-use crate::relay;
 use crate::relay::world::{Bandwidth, PeerPolicy};
+use crate::relay::{self, Transport};
 
 /// What a reload needs of the running server.
 pub(super) struct Reloader {
@@ -35,7 +39,15 @@ pub(super) struct Reloader {
     /// As clients are challenged with it.
     pub(super) realm: String,
     pub(super) relays: Vec<(IpAddr, IpAddr)>,
+    /// Of NAT discovery.
+    pub(super) alternates: Vec<SocketAddr>,
+    /// What the certificate from an ACME server is for; `None` when nobody obtains
+    /// one.
+    pub(super) acme_name: Option<String>,
     pub(super) admin: Option<SocketAddr>,
+    /// Where it is, and what it says of the server as it was started; none where it
+    /// could not be written.
+    pub(super) runtime_file: OnceLock<(PathBuf, Runtime)>,
     /// Seconds.
     pub(super) drain_timeout: AtomicU32,
     pub(super) reloads: Arc<Reloads>,
@@ -51,6 +63,8 @@ pub(super) struct InForce {
     pub(super) peers: Option<Arc<dyn PeerPolicy>>,
     pub(super) throttle: Arc<SourceThrottle>,
     pub(super) bandwidth: Option<Arc<dyn Bandwidth>>,
+    /// The addresses of `[listen]`, those of earlier files too.
+    pub(super) listening: Vec<Listed>,
 }
 
 /// All that is to be put in force; nothing in it can fail any more.
@@ -61,6 +75,10 @@ struct Prepared {
     grants: Grants,
     /// `None` where nobody listens for TLS or DTLS, or there are none to show.
     certificates: Option<CertificateSet>,
+    /// New listeners, which nobody serves yet.
+    opened: Option<net::Opened>,
+    news: News,
+    reach: Reach,
     fingerprint: Fingerprint,
     reloaded: Reloaded,
 }
@@ -127,8 +145,17 @@ impl Reloader {
         let fingerprint = loaded.fingerprint();
         let differences = fingerprint.differences(&in_force.fingerprint);
         let differs = |section: &str| differences.iter().any(|key| key.starts_with(section));
-        let (changed, needs_restart) =
-            differences.iter().copied().partition(|key| change_of(key) == Change::Live);
+        let open = self.net.listeners();
+        let has_certificates = self.acme_name.is_some() || !loaded.config.acme.is_on();
+        let news = News::of(&loaded.config.listen, &in_force.listening, &open, has_certificates);
+        let [mut changed, mut needs_restart] = news.keys();
+        for key in &differences {
+            match change_of(key) {
+                Change::Live => changed.push(key),
+                Change::Restart => needs_restart.push(key),
+                Change::Added => {}
+            }
+        }
         let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         // Every key of a user is made with the realm that clients are told.
         loaded.config.realm.clone_from(&self.realm);
@@ -144,14 +171,12 @@ impl Reloader {
         }
         let directory = logins::directory(&loaded, &self.realm, &secrets, &mut random).map_err(text)?;
         // Without any, those in force stay: somebody still listens.
-        let certificates = (secured(&self.net) && (!config.tls.pairs().is_empty() || config.acme.is_on()))
-            .then(|| certificates::read(config, self.serves_dtls()))
+        let is_secured = secured(&open) || secured(&news.new);
+        let dtls = open.iter().chain(&news.new).any(|listed| listed.0 == Transport::Dtls);
+        let certificates = (is_secured && (!config.tls.pairs().is_empty() || self.acme_name.is_some()))
+            .then(|| certificates::read(config, dtls))
             .transpose()
             .map_err(text)?;
-        let peers = match &in_force.peers {
-            Some(peers) if !differs("peers.") => Arc::clone(peers),
-            _ => self.peers(config)?,
-        };
         let limits = &config.limits;
         let is_throttled = differs("limits.unauthenticated") || differs("limits.failed-logins");
         let throttle = match is_throttled {
@@ -162,6 +187,20 @@ impl Reloader {
             true => settings::bandwidth(limits.bits_per_second),
             false => in_force.bandwidth.clone(),
         };
+        // From here on it is seen from outside whether it succeeds.
+        let opened = (!news.new.is_empty())
+            .then(|| self.net.open(news.to_open(&loaded)))
+            .transpose()
+            .map_err(|error| error.to_string())?;
+        let mut all = open.to_vec();
+        all.extend(opened.iter().flat_map(net::Opened::listeners));
+        all.sort_by_key(|(transport, _)| transport.index());
+        let peers = match &in_force.peers {
+            Some(peers) if !differs("peers.") && opened.is_none() => Arc::clone(peers),
+            _ => self.peers(config, &all)?,
+        };
+        let reach = self.reach(all, certificates.as_ref());
+        self.tell(&reach)?;
         let change = relay::Change {
             users: Arc::new(Unrevoked { users: directory, revocations: Arc::clone(&self.revocations) }),
             peers,
@@ -172,17 +211,52 @@ impl Reloader {
         let grants = logins::grants(config, &secrets);
         let read = certificates.as_ref().map(CertificateSet::files).unwrap_or_default();
         let reloaded = Reloaded { changed, needs_restart, certificates: read, warnings };
-        Ok(Prepared { config: loaded.config, change, throttle, grants, certificates, fingerprint, reloaded })
+        let config = loaded.config;
+        Ok(Prepared {
+            config,
+            change,
+            throttle,
+            grants,
+            certificates,
+            opened,
+            news,
+            reach,
+            fingerprint,
+            reloaded,
+        })
     }
 
     async fn apply(&self, prepared: Prepared, in_force: &mut InForce) -> Reloaded {
-        let Prepared { config, change, throttle, grants, certificates, fingerprint, reloaded } = prepared;
+        let Prepared {
+            config,
+            change,
+            throttle,
+            grants,
+            certificates,
+            opened,
+            news,
+            reach,
+            fingerprint,
+            reloaded,
+        } = prepared;
         if let Some(set) = certificates {
             self.certificates.replace(set);
         }
         self.quota.set_most(config.limits.allocations);
         self.net.change(change.clone(), connection_limits(&config)).await;
-        self.live.replace(grants);
+        if let Some(opened) = opened {
+            tracing::info!(listeners = ?opened.listeners(), "listening there too");
+            self.net.serve(opened).await;
+        }
+        let News { new, gone, late } = news;
+        if !gone.is_empty() {
+            tracing::warn!(listeners = ?gone, "no longer in the file, and open until a restart");
+        }
+        if !late.is_empty() {
+            tracing::warn!(listeners = ?late, "can't be opened beside those that are open: takes a restart");
+        }
+        in_force.listening.extend(new);
+        self.live.replace(grants, reach);
         self.drain_timeout.store(config.drain_timeout, Relaxed);
         if let Some(log) = &self.log
             && let Err(error) = log.set(&config.log.level)
@@ -212,15 +286,29 @@ impl Reloader {
         }
     }
 
-    fn serves_dtls(&self) -> bool {
-        self.net.listeners().iter().any(|(transport, _)| *transport == relay::Transport::Dtls)
+    /// Where clients reach the server with these certificates; `None`: those in
+    /// force.
+    fn reach(&self, listeners: Vec<Listed>, certificates: Option<&CertificateSet>) -> Reach {
+        let named = certificates.and_then(CertificateSet::host);
+        let host = named.or_else(|| self.certificates.host()).or_else(|| self.acme_name.clone());
+        listeners::reach(listeners, &self.alternates, &self.relays, host.as_deref())
+    }
+
+    /// Other commands find the server by its runtime file.
+    fn tell(&self, reach: &Reach) -> Result<(), String> {
+        match self.runtime_file.get() {
+            Some((path, runtime)) if *reach != *self.live.reach() => {
+                let runtime = reached_at(runtime.clone(), reach);
+                runtime_file::put(path, &runtime).map_err(|error| error.to_string())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The addresses of this host may be others than at the start.
-    fn peers(&self, config: &Config) -> Result<Arc<dyn PeerPolicy>, String> {
+    fn peers(&self, config: &Config, listeners: &[Listed]) -> Result<Arc<dyn PeerPolicy>, String> {
         let local = discover::local_addresses()
             .map_err(|error| format!("cannot list the local addresses: {error}"))?;
-        let listeners = self.net.listeners();
         Ok(Arc::new(settings::peer_filter(&config.peers, &self.relays, &local, listeners, self.admin)))
     }
 }

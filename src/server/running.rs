@@ -14,7 +14,7 @@ use super::admin_room::AdminTask;
 use super::reload::Reloader;
 use super::steering::drain;
 use crate::admin::runtime_file::RuntimeFile;
-use crate::admin::{Readiness, Reloaded};
+use crate::admin::{Reach, Readiness, Reloaded};
 use crate::net;
 use crate::relay::Transport;
 use crate::relay::counters::Counter;
@@ -27,7 +27,7 @@ pub struct Running {
     pub(super) admin: Option<AdminTask>,
     pub(super) relays: Vec<(IpAddr, IpAddr)>,
     pub(super) found: Vec<String>,
-    pub(super) urls: Vec<String>,
+    pub(super) reach: Arc<Reach>,
     pub(super) access: Access,
     pub(super) warnings: Vec<String>,
     pub(super) token: String,
@@ -41,9 +41,9 @@ pub struct Running {
 }
 
 impl Running {
-    /// Every listener with its real port.
+    /// Every listener with its real port, as it was started.
     pub fn listeners(&self) -> &[(Transport, SocketAddr)] {
-        self.net.listeners()
+        &self.reach.listeners
     }
 
     /// Relay addresses as `(local, advertised)`.
@@ -56,9 +56,9 @@ impl Running {
         &self.found
     }
 
-    /// `stun:` and `turn:` URLs as clients reach the server.
+    /// `stun:` and `turn:` URLs as clients reach the server, likewise.
     pub fn urls(&self) -> &[String] {
-        &self.urls
+        &self.reach.urls
     }
 
     /// How clients log in.

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use super::StartError;
 use super::admin_room::AdminTask;
+use crate::admin::Reach;
 use crate::admin::runtime_file::{self, Places, Runtime, RuntimeFile};
 use crate::config::Config;
-use crate::net;
 use crate::relay::{Transport, UnixTime};
 
 /// Where running servers of this user leave their runtime files.
@@ -26,30 +26,36 @@ pub fn places(state_directory: PathBuf) -> Places {
 
 pub(super) fn runtime(
     config: &Config,
-    net: &net::Handle,
     admin: Option<&AdminTask>,
-    urls: &[String],
+    reach: &Reach,
     relays: &[(IpAddr, IpAddr)],
     token: &str,
     started: UnixTime,
 ) -> Runtime {
     let (pid, start_ticks) = Runtime::this_process();
-    let listener = |(transport, address): &(Transport, SocketAddr)| runtime_file::Listener {
-        transport: transport.name().to_owned(),
-        address: address.to_string(),
-    };
-    Runtime {
+    let runtime = Runtime {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid,
         start_ticks,
         started: started.secs(),
         admin: admin.map(|admin| admin.url.clone()),
-        listeners: net.listeners().iter().map(listener).collect(),
-        urls: urls.to_vec(),
+        listeners: Vec::new(),
+        urls: Vec::new(),
         realm: config.realm.clone(),
         token: token.to_owned(),
         relay_addresses: relays.iter().map(|(_, advertised)| advertised.to_string()).collect(),
-    }
+    };
+    reached_at(runtime, reach)
+}
+
+/// The same server, reached there.
+pub(super) fn reached_at(runtime: Runtime, reach: &Reach) -> Runtime {
+    let listener = |(transport, address): &(Transport, SocketAddr)| runtime_file::Listener {
+        transport: transport.name().to_owned(),
+        address: address.to_string(),
+    };
+    let listeners = reach.listeners.iter().map(listener).collect();
+    Runtime { listeners, urls: reach.urls.clone(), ..runtime }
 }
 
 /// A configured directory must do; without one the server runs all the same.

@@ -12,6 +12,7 @@ mod container;
 mod credentials;
 mod documents;
 mod grafana;
+mod listeners;
 mod login_command;
 mod manual;
 mod package;

@@ -24,19 +24,19 @@ const CAROL: User<'_> = User { name: "carol", password: "nine quiet lighthouse k
 const OTHER_SECRET: &str = "0c4b1f7d92a84e6f8d3b5a7c9e1f2d40";
 
 /// Puts another configuration in place of the server's, and reloads it.
-fn reload(server: &Server, change: impl FnOnce(&mut Config)) -> Value {
+pub(crate) fn reload(server: &Server, change: impl FnOnce(&mut Config)) -> Value {
     server.rewrite(change);
     json(server, &["reload"])
 }
 
-fn refused(server: &Server, change: impl FnOnce(&mut Config)) -> Output {
+pub(crate) fn refused(server: &Server, change: impl FnOnce(&mut Config)) -> Output {
     server.rewrite(change);
     let output = ask(server, &["reload"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     output
 }
 
-fn reloads(server: &Server, what: &str, result: &str) -> f64 {
+pub(crate) fn reloads(server: &Server, what: &str, result: &str) -> f64 {
     let labels = [format!("what=\"{what}\""), format!("result=\"{result}\"")];
     server.metric("floe_reloads_total", &labels.each_ref().map(String::as_str))
 }
@@ -415,38 +415,20 @@ fn the_environment_keeps_its_rank() {
     let _ = fs::remove_dir_all(directory);
 }
 
-/// What all of them send in a round arrives, and comes back to each.
-#[test]
-fn a_hundred_relaying_allocations_lose_nothing_while_settings_change() {
+/// A hundred allocations relay in rounds, which are counted, for as long as something
+/// goes on: what all of them send in a round arrives, and comes back to each.
+pub(crate) fn relayed_while(server: &Server, goes_on: impl FnOnce(&AtomicU32) + Send) {
     const CHANNEL: u16 = 0x4000;
-    const RELOADS: u32 = 30;
-    let server = Server::start(|_| {});
     let peer = Peer::new();
-    let mut clients: Vec<_> = (0..100).map(|_| Client::udp(&server).user(ALICE)).collect();
+    let mut clients: Vec<_> = (0..100).map(|_| Client::udp(server).user(ALICE)).collect();
     for client in &mut clients {
         client.allocate();
         client.bind(CHANNEL, peer.address());
     }
     let rounds = AtomicU32::new(0);
-    let reload_all = || {
-        for number in 1..=RELOADS {
-            server.wait_until("another round has begun", || rounds.load(Ordering::Relaxed) >= number);
-            server.rewrite(|config| {
-                let all: &[_] = if number % 2 == 0 { &[ALICE] } else { &[ALICE, CAROL] };
-                config
-                    .set("auth.users", users(all))
-                    .set("limits.allocations", 1000 + number)
-                    .set("limits.unauthenticated-per-second", 1000 + number)
-                    .set("peers.deny", vec![format!("192.0.2.{number}/32")]);
-            });
-            let (status, told) = server.api("POST", "/api/reload");
-            assert_eq!(status, 200, "{told}");
-            assert_eq!(told["changed"].as_array().map(Vec::len), Some(4), "{told}");
-        }
-    };
     std::thread::scope(|scope| {
-        let reloading = scope.spawn(reload_all);
-        while !reloading.is_finished() {
+        let going_on = scope.spawn(|| goes_on(&rounds));
+        while !going_on.is_finished() || rounds.load(Ordering::Relaxed) == 0 {
             let round = rounds.fetch_add(1, Ordering::Relaxed);
             let payload = |number: usize| format!("{round} of {number}").into_bytes();
             for (number, client) in clients.iter_mut().enumerate() {
@@ -462,5 +444,28 @@ fn a_hundred_relaying_allocations_lose_nothing_while_settings_change() {
         }
     });
     server.expect_metric("floe_dropped_packets_total", &[], 0.0);
+}
+
+#[test]
+fn a_hundred_relaying_allocations_lose_nothing_while_settings_change() {
+    const RELOADS: u32 = 30;
+    let server = Server::start(|_| {});
+    let reload_all = |rounds: &AtomicU32| {
+        for number in 1..=RELOADS {
+            server.wait_until("another round has begun", || rounds.load(Ordering::Relaxed) >= number);
+            server.rewrite(|config| {
+                let all: &[_] = if number % 2 == 0 { &[ALICE] } else { &[ALICE, CAROL] };
+                config
+                    .set("auth.users", users(all))
+                    .set("limits.allocations", 1000 + number)
+                    .set("limits.unauthenticated-per-second", 1000 + number)
+                    .set("peers.deny", vec![format!("192.0.2.{number}/32")]);
+            });
+            let (status, told) = server.api("POST", "/api/reload");
+            assert_eq!(status, 200, "{told}");
+            assert_eq!(told["changed"].as_array().map(Vec::len), Some(4), "{told}");
+        }
+    };
+    relayed_while(&server, reload_all);
     assert_eq!(reloads(&server, "configuration", "success"), f64::from(RELOADS));
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use floe::auth::{Directory, DirectorySettings, ThirdPartySettings, User};
-use floe::net::{Listener, OsRandom, Plan, Running, Server, Web};
+use floe::net::{Listener, Listeners, OsRandom, Plan, Running, Server, Web};
 use floe::policy::{Ledger, OwnAddresses, PeerFilter, SharedBandwidth, SourceThrottle};
 use floe::relay::ports::RelayPool;
 use floe::relay::{Settings, Transport};
@@ -18,7 +18,8 @@ impl Serving {
     /// Where it listens.
     pub(crate) fn address(&self, transport: Transport, ip: IpAddr) -> SocketAddr {
         let handle = self.0.handle();
-        let found = handle.listeners().iter().find(|(t, address)| *t == transport && address.ip() == ip);
+        let listeners = handle.listeners();
+        let found = listeners.iter().find(|(t, address)| *t == transport && address.ip() == ip);
         found.expect("it listens there").1
     }
 }
@@ -63,10 +64,7 @@ pub(crate) fn start() -> Serving {
         shards: 1,
     };
     let plan = Plan {
-        udp: listeners.clone(),
-        tcp: listeners,
-        tls: Vec::new(),
-        dtls: Vec::new(),
+        listeners: Listeners { udp: listeners.clone(), tcp: listeners, ..Listeners::default() },
         certificates: Arc::new(floe::net::Certificates::load([], false).unwrap()),
         tls_challenges: None,
         web: Web::default(),

@@ -121,6 +121,11 @@ impl Server {
         &self.runtime
     }
 
+    /// Reads its runtime file again.
+    pub fn look_again(&mut self) {
+        self.runtime = read_runtime(self.child.id(), &self.directory).expect("a runtime file");
+    }
+
     /// What it has written so far.
     pub fn log(&self) -> String {
         read_log(&self.directory)

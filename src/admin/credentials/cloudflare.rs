@@ -33,7 +33,8 @@ pub(super) async fn generate_ice_servers(
     request: Request,
 ) -> Result<Created, Refused> {
     let granted = asked(&shared, source, path, request).await?;
-    let servers = ice_servers(&shared, &granted);
+    let reach = shared.live.reach();
+    let servers = ice_servers(&reach, &granted);
     Ok((StatusCode::CREATED, Json(json!({ "iceServers": servers }))))
 }
 
@@ -44,8 +45,8 @@ pub(super) async fn generate(
     request: Request,
 ) -> Result<Created, Refused> {
     let Granted { username, password, .. } = asked(&shared, source, path, request).await?;
-    let urls = &shared.sources.urls;
-    let server = json!({ "urls": urls, "username": username, "credential": password });
+    let reach = shared.live.reach();
+    let server = json!({ "urls": reach.urls, "username": username, "credential": password });
     Ok((StatusCode::CREATED, Json(json!({ "iceServers": server }))))
 }
 

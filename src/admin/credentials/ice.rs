@@ -13,9 +13,9 @@ use serde_json::json;
 
 use super::grant::{Granted, access, grant};
 use super::parameters::Parameters;
-use crate::admin::Shared;
 use crate::admin::reply::Refused;
 use crate::admin::server::Source;
+use crate::admin::{Reach, Shared};
 
 /// An entry of `iceServers`.
 #[derive(Serialize)]
@@ -28,13 +28,11 @@ pub(super) struct IceServer<'a> {
 }
 
 /// STUN first, without credentials, then TURN with them.
-pub(super) fn ice_servers<'a>(shared: &'a Shared, granted: &'a Granted) -> Vec<IceServer<'a>> {
-    let stun: Vec<&str> =
-        shared.sources.urls.iter().map(String::as_str).filter(|url| url.starts_with("stun")).collect();
-    let turn: Vec<&str> = shared.uris.iter().map(String::as_str).collect();
+pub(super) fn ice_servers<'a>(reach: &'a Reach, granted: &'a Granted) -> Vec<IceServer<'a>> {
+    let stun = reach.urls.iter().map(String::as_str).filter(|url| url.starts_with("stun")).collect();
     let (username, credential) = (Some(&*granted.username), Some(&*granted.password));
     let stun = IceServer { urls: stun, username: None, credential: None };
-    [stun, IceServer { urls: turn, username, credential }]
+    [stun, IceServer { urls: reach.turn(), username, credential }]
         .into_iter()
         .filter(|server| !server.urls.is_empty())
         .collect()
@@ -46,7 +44,8 @@ pub(super) async fn ice(
     request: Request,
 ) -> Result<Response, Refused> {
     let granted = asked(&shared, source, request).await?;
-    let servers = ice_servers(&shared, &granted);
+    let reach = shared.live.reach();
+    let servers = ice_servers(&reach, &granted);
     Ok(Json(json!({ "iceServers": servers, "iceTransportPolicy": "all" })).into_response())
 }
 
@@ -56,7 +55,7 @@ pub(super) async fn bare(
     request: Request,
 ) -> Result<Response, Refused> {
     let granted = asked(&shared, source, request).await?;
-    Ok(Json(ice_servers(&shared, &granted)).into_response())
+    Ok(Json(ice_servers(&shared.live.reach(), &granted)).into_response())
 }
 
 async fn asked(shared: &Arc<Shared>, Source(source): Source, request: Request) -> Result<Granted, Refused> {

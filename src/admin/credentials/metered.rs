@@ -71,7 +71,7 @@ pub(super) async fn credentials(
         true => json!({ "urls": url }),
         false => json!({ "urls": url, "username": minted.username, "credential": minted.password }),
     };
-    Ok(Json(shared.sources.urls.iter().map(server).collect()))
+    Ok(Json(shared.live.reach().urls.iter().map(server).collect()))
 }
 
 fn no_api_key() -> Refused {

@@ -34,7 +34,6 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 pub(super) use allowance::Allowance;
 pub(super) use grant::{Granted, Wish, grant, mint};
-pub(super) use turn_rest::in_order;
 
 use super::{Live, Shared};
 use crate::relay::UnixTime;

@@ -39,14 +39,10 @@ pub(in crate::admin) async fn turn(
     }
     let Granted { username, password, ttl, .. } = grant(&shared, &key, &parameters.wish()?)?;
     let is_janus = parameters.text("api").is_some();
-    let uris = shared.uris.iter().map(String::as_str).filter(|uri| !is_janus || !uri.contains('['));
-    Ok(Json(Answer { username, password, ttl, uris: uris.collect() }).into_response())
-}
-
-/// URIs with an IPv6 literal last: Janus splits at `:` and reads the first.
-pub(in crate::admin) fn in_order(mut uris: Vec<String>) -> Vec<String> {
-    uris.sort_by_key(|uri| uri.contains('['));
-    uris
+    let reach = shared.live.reach();
+    let mut uris = reach.turn();
+    uris.retain(|uri| !is_janus || !uri.contains('['));
+    Ok(Json(Answer { username, password, ttl, uris }).into_response())
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ fn token(shared: &Shared, sid: &str, granted: &Granted) -> Value {
         "ttl": ttl.to_string(),
         "username": username,
         "password": password,
-        "ice_servers": shared.sources.urls.iter().map(server).collect::<Vec<_>>(),
+        "ice_servers": shared.live.reach().urls.iter().map(server).collect::<Vec<_>>(),
     })
 }
 
