@@ -11,6 +11,7 @@ mod confinement;
 mod container;
 mod credentials;
 mod documents;
+mod full_disk;
 mod grafana;
 mod listeners;
 mod login_command;

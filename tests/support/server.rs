@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::command::{floe, strip};
 use super::ports::Ports;
-use super::{Config, Namespace, PATIENCE, http};
+use super::{Config, Namespace, PATIENCE, SmallDisk, http};
 
 /// A running server; killed when dropped.
 #[derive(Debug)]
@@ -48,7 +48,16 @@ impl Server {
 
     /// The same with these variables in its environment.
     pub fn start_in(environment: &[(&str, &OsStr)], change: impl FnOnce(&mut Config)) -> Self {
-        let (directory, ports) = (new_directory(), Ports::new());
+        Self::open(new_directory(), environment, change)
+    }
+
+    /// The same with this directory, which is empty but for a link to its log.
+    pub fn start_on(disk: &SmallDisk, change: impl FnOnce(&mut Config)) -> Self {
+        Self::open(disk.directory().to_owned(), &[], change)
+    }
+
+    fn open(directory: PathBuf, environment: &[(&str, &OsStr)], change: impl FnOnce(&mut Config)) -> Self {
+        let ports = Ports::new();
         let mut child = serve(floe(), &directory, &ports, environment, change);
         let runtime = wait_for_runtime(&mut child, &directory);
         let server = Self { child, directory, ports, runtime };
