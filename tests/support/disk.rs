@@ -1,12 +1,13 @@
 //! A disk that a test may fill.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Child;
 
-use super::command::{bound_command, find};
+use super::command::find;
+use super::namespace::hold;
 use super::server::new_directory;
 use super::skip;
 
@@ -33,21 +34,11 @@ impl SmallDisk {
         let outside = new_directory();
         let at = outside.join("disk");
         fs::create_dir(&at).expect("a directory");
-        let script = format!(
-            "set -e; mount -t tmpfs -o size={kib}k,mode=700 tmpfs '{}'; echo ready; exec sleep infinity",
-            at.display()
-        );
-        let mut holder = bound_command("unshare")
-            .args(["--mount", "--", "sh", "-c", &script])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("unshare starts");
-        let mut line = String::new();
-        BufReader::new(holder.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        let mount = format!("mount -t tmpfs -o size={kib}k,mode=700 tmpfs '{}'", at.display());
+        let (holder, ready) = hold("--mount", &mount);
         let seen = format!("/proc/{}/root{}", holder.id(), at.display());
         let disk = Self { holder, outside, directory: seen.into() };
-        if line.trim() != "ready" {
+        if !ready {
             skip("mount namespaces", "unshare --mount and mount need root");
             return None;
         }

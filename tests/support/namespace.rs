@@ -22,17 +22,9 @@ impl Namespace {
         }
         let commands: Vec<String> =
             ["link set lo up"].iter().chain(ip).map(|command| format!("ip {command}")).collect();
-        let script = format!("set -e; {}; echo ready; exec sleep infinity", commands.join("; "));
-        let mut holder = bound_command("unshare")
-            .args(["--net", "--", "sh", "-c", &script])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("unshare starts");
-        let mut line = String::new();
-        BufReader::new(holder.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        let (holder, ready) = hold("--net", &commands.join("; "));
         let namespace = Self(holder);
-        if line.trim() == "ready" {
+        if ready {
             return Some(namespace);
         }
         skip("network namespaces", "unshare --net and ip need root");
@@ -50,6 +42,21 @@ impl Namespace {
         command.arg(format!("--net=/proc/{}/ns/net", self.0.id())).arg("--").arg(program);
         command
     }
+}
+
+/// A process in a namespace of its own, `--net` or whatever `unshare` calls it, and
+/// whether these commands of a shell went well there.
+pub(super) fn hold(namespace: &str, commands: &str) -> (Child, bool) {
+    let script = format!("set -e; {commands}; echo ready; exec sleep infinity");
+    let mut holder = bound_command("unshare")
+        .args([namespace, "--", "sh", "-c", &script])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("unshare starts");
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    (holder, line.trim() == "ready")
 }
 
 impl Drop for Namespace {
