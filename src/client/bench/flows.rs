@@ -192,11 +192,11 @@ impl Flows {
 
     /// A payload has come to `sink`.
     pub(super) fn note_payload(&mut self, now: u64, sink: Sink, payload: &[u8], fill: &[u8]) {
-        let stamp = match Stamp::read(payload, fill) {
-            // Of an earlier step.
-            Some(stamp) if stamp.tag != self.tag => return,
-            Some(stamp) => stamp,
-            None => {
+        let stamp = match Stamp::read(payload) {
+            // Of an earlier step, or of another run whose socket had this port before.
+            Some((stamp, _)) if stamp.tag != self.tag => return,
+            Some((stamp, behind)) if behind == fill => stamp,
+            _ => {
                 self.tally.counts.corrupt += 1;
                 return;
             }
@@ -331,9 +331,10 @@ mod tests {
         flows.note_payload(1_200, AT_PEER, &good, &FILL);
         flows.note_payload(1_300, AT_PEER, &good, &FILL);
         assert_eq!((flows.tally.counts.delivered, flows.tally.counts.duplicates), (1, 1));
-        // Of an earlier step.
+        // Of an earlier step; of another run.
         flows.begin(8, 1_000..2_000, 100);
         flows.note_payload(1_200, AT_PEER, &good, &FILL);
+        flows.note_payload(1_200, AT_PEER, &good, &[1; 8]);
         assert_eq!(flows.tally.counts.corrupt, 0);
     }
 
