@@ -119,7 +119,7 @@ impl Engine {
         // What has expired takes no room from what is new.
         allocation.sweep(now.instant, counters);
         let mut granted = 0;
-        let mut added = 0;
+        let mut new = Vec::new();
         for peer in wanted() {
             let peer = peer?;
             check_family(allocation, peer, now.instant)?;
@@ -127,12 +127,17 @@ impl Engine {
                 return Err(ErrorCode::FORBIDDEN);
             }
             granted += 1;
-            added += usize::from(allocation.permission(peer.ip(), now.instant).is_none());
+            if allocation.permission(peer.ip(), now.instant).is_none() {
+                new.push(peer.ip());
+            }
         }
         if granted == 0 {
             return Err(ErrorCode::BAD_REQUEST);
         }
-        if allocation.permissions.len() + added > MAX_PER_ALLOCATION {
+        // Named twice is still one permission.
+        new.sort_unstable();
+        new.dedup();
+        if allocation.permissions.len() + new.len() > MAX_PER_ALLOCATION {
             return Err(ErrorCode::INSUFFICIENT_CAPACITY);
         }
         let until = now.instant + PERMISSION_LIFETIME;

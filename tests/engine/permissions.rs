@@ -147,3 +147,21 @@ fn there_are_a_thousand_at_most_and_what_has_expired_makes_room() {
     world.pass_secs(310);
     assert_eq!(world.permissions(), 0, "and they are swept without being asked");
 }
+
+// B-080
+#[test]
+fn a_peer_that_is_named_twice_is_one_peer() {
+    let mut world = World::new();
+    let mut alice = Client::alice();
+    alice.allocate_as(&mut world, &Request::allocate().lifetime(3600));
+    for first in (0..1000).step_by(100) {
+        alice.permit(&mut world, &peers(first, 100));
+    }
+    alice.permit(&mut world, &peers(1000, 22));
+    let (first, second, third) = (peers(1022, 1)[0], peers(1023, 1)[0], peers(1024, 1)[0]);
+    let second_by_port = SocketAddr::new(second.ip(), 10);
+    assert_eq!(alice.permit(&mut world, &[second, first, second_by_port, third]), 508);
+    assert_eq!(world.permissions(), 1022);
+    assert_eq!(alice.permit(&mut world, &[second, first, second_by_port, second]), 0);
+    assert_eq!(world.permissions(), 1024);
+}

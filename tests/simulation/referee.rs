@@ -3,7 +3,7 @@
 //! Where the model leaves a choice (which port, whether one is free), what came out
 //! has to be true.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 
 use floe::relay::{ClientPath, DropReason, Family, FiveTuple, Instant, Now};
@@ -416,7 +416,8 @@ impl Referee {
             attributes.map(|a| address::decode_xor(a.value, message.transaction_id()).unwrap()).collect();
         if let Some(allocation) = self.model.actors[who].live(now) {
             let held = allocation.permissions.values().filter(|expires| now < **expires).count();
-            let wanted = peers.iter().filter(|peer| !allocation.permits(peer.ip(), now)).count();
+            let new = peers.iter().map(SocketAddr::ip).filter(|peer| !allocation.permits(*peer, now));
+            let wanted = new.collect::<HashSet<_>>().len();
             let allowed = |peer: &SocketAddr| {
                 !is_denied(peer.ip()) && allocation.relay(Family::of(peer.ip()), now).is_some()
             };
