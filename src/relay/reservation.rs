@@ -14,6 +14,7 @@ use super::engine::{Engine, Timer};
 use super::ports::Claim;
 use super::route::ShardId;
 use super::time::Instant;
+use super::timers::TimerId;
 
 /// How long a port is held (RFC 8656 §7.2: at least 30 s).
 const HOLD: Duration = Duration::from_secs(30);
@@ -32,8 +33,9 @@ pub(super) struct Reservation {
     /// Who has been charged for it.
     pub(super) user: Arc<str>,
     until: Instant,
-    /// Whose timer ends it.
+    /// Whose timer ends it, and which.
     shard: ShardId,
+    timer: TimerId,
 }
 
 /// Bounded by the ports there are and by the quota of their users.
@@ -81,10 +83,9 @@ impl Engine {
             user: Arc::clone(&identity.user),
             until: now + HOLD,
             shard: self.shard,
+            timer: self.timers.insert(now + HOLD, Timer::Reservation(token)),
         };
         self.world.pool.reservations().insert(token, reservation);
-        // Whichever shard redeems it: the timer then finds nothing.
-        self.timers.insert(now + HOLD, Timer::Reservation(token));
         token
     }
 
@@ -93,10 +94,10 @@ impl Engine {
     pub(super) fn redeem(&mut self, now: Instant, token: Token, identity: &Identity) -> Option<Reservation> {
         // The timer may be another shard's, which has yet to look at its clock.
         self.let_go(token, |held| held.until <= now);
-        let pool = &self.world.pool;
         let is_his = |held: &Reservation| identity.is(&held.username, held.authority.as_ref());
-        let reservation = pool.reservations().remove_if(token, is_his)?;
-        pool.pass_on(reservation.claim, self.shard);
+        let reservation = self.world.pool.reservations().remove_if(token, is_his)?;
+        self.cancel(&reservation);
+        self.world.pool.pass_on(reservation.claim, self.shard);
         Some(reservation)
     }
 
@@ -109,6 +110,14 @@ impl Engine {
         if let Some(reservation) = self.world.pool.reservations().remove_if(token, condition) {
             self.world.pool.release(reservation.claim);
             self.world.quota.release(&reservation.user);
+            self.cancel(&reservation);
+        }
+    }
+
+    /// Another shard's timer runs out and finds nothing.
+    fn cancel(&mut self, reservation: &Reservation) {
+        if reservation.shard == self.shard {
+            self.timers.cancel(reservation.timer);
         }
     }
 }

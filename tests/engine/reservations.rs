@@ -94,6 +94,25 @@ fn a_token_is_good_once_for_half_a_minute() {
 
 // B-028
 #[test]
+fn the_timer_of_a_hold_ends_with_it() {
+    let mut world = World::new();
+    let mut alice = Client::alice();
+    let mut second = Client::new("alice", "192.0.2.1:4001");
+    let (_, token) = reserve(&mut world, &mut alice);
+    second.allocate_as(&mut world, &redeem(token));
+    alice.refresh(&mut world, 0);
+    second.refresh(&mut world, 0);
+    world.assert_empty();
+    world.assert_no_timer();
+
+    reserve(&mut world, &mut alice);
+    world.close_all();
+    world.assert_empty();
+    world.assert_no_timer();
+}
+
+// B-028
+#[test]
 fn a_token_has_its_time_whatever_the_timers_do() {
     for shard in [0, 1] {
         let mut world = World::with(Setup { shards: 2, ..Setup::default() });

@@ -420,6 +420,10 @@ impl World {
     pub(crate) fn assert_empty_for_good(&mut self) {
         self.pass_secs(31);
         self.assert_empty();
+        self.assert_no_timer();
+    }
+
+    pub(crate) fn assert_no_timer(&self) {
         let timers = self.engines.iter().filter_map(Engine::next_timeout).count();
         assert_eq!(timers, 0, "timers");
     }
