@@ -23,7 +23,7 @@ pub use directory::{Directory, DirectoryError, DirectorySettings, MAX_SECRETS, U
 pub use nonce::nonce_keys;
 pub use opaque::{NotOpaque, opaque_string};
 pub use revocations::{Revocations, RevokeError, Unrevoked};
-pub use strength::{weak_password, weak_secret, weak_token_key};
+pub use strength::{is_placeholder, is_sample, weak_password, weak_secret, weak_token_key};
 pub use third_party::{
     MAX_OAUTH_KEYS, MintedToken, OauthKey, OauthKeyError, OauthKeySettings, SERVER_NAME_BYTES,
     ThirdPartySettings,

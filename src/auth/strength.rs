@@ -11,6 +11,24 @@ const PASSWORD_LENGTH: usize = 8;
 /// Fewest different characters in either.
 const DIFFERENT_CHARACTERS: usize = 5;
 
+/// What placeholders begin with, in lower case and with letters and digits only.
+const PLACEHOLDER_BEGINNINGS: &[&str] = &[
+    "your",
+    "changeme",
+    "changethis",
+    "changein",
+    "changeto",
+    "replace",
+    "insert",
+    "putyour",
+    "enteryour",
+    "modifyme",
+];
+
+/// What stands around placeholders.
+const PLACEHOLDER_BRACKETS: &[(&str, &str)] =
+    &[("<", ">"), ("[", "]"), ("${", "}"), ("{", "}"), ("$(", ")"), ("__", "__"), ("%", "%"), ("@", "@")];
+
 /// Values printed in manuals, sample configurations and tutorials of TURN
 /// servers, in lower case and with letters and digits only.
 const SAMPLES: &[&str] = &[
@@ -22,14 +40,13 @@ const SAMPLES: &[&str] = &[
     "abcdefgh",
     "adminadmin",
     "changeit",
-    "changeme",
-    "changemeplease",
-    "changethis",
     "credential",
     "examplepassword",
     "examplesecret",
     "floe",
     "hero",
+    "key1",
+    "key2",
     "insecure",
     "letmein",
     "logen",
@@ -43,15 +60,18 @@ const SAMPLES: &[&str] = &[
     "openrelayproject",
     "passw0rd",
     "password",
+    "password1",
+    "password2",
     "password123",
     "password1234",
+    "qwerty",
     "qwertyui",
-    "replaceme",
-    "replacethis",
     "secret",
     "secretkey",
     "secretpassword",
+    "secretvalue",
     "sharedsecret",
+    "sharedsecretkey",
     "somepassword",
     "somesecret",
     "staticauthsecret",
@@ -63,16 +83,37 @@ const SAMPLES: &[&str] = &[
     "testsecret",
     "turnpassword",
     "turnsecret",
+    "turnsharedsecret",
     "verysecret",
     "youhavetoberealistic",
-    "yourpassword",
-    "yoursecret",
-    "yoursecrethere",
-    "yoursecretkey",
-    "yoursecretkeyhere",
-    "yourstaticauthsecret",
-    "yoursharedsecret",
 ];
+
+/// Whether a secret or password is printed in manuals, for everybody to read, or
+/// is a [placeholder](is_placeholder).
+pub fn is_sample(text: &str) -> bool {
+    let plain = plain(text);
+    is_placeholder(text) || SAMPLES.contains(&plain.as_str())
+}
+
+/// Whether a manual prints this where a value of one's own belongs: `<secret>`,
+/// `[your secret key here]`, `${TURN_SECRET}`, `__turnSecret__`, `CHANGE_ME_…`,
+/// `xxxxxxxx`.
+pub fn is_placeholder(text: &str) -> bool {
+    let plain = plain(text);
+    let within = |(open, close): &(&str, &str)| text.strip_prefix(open)?.strip_suffix(close);
+    let variable = |name: &str| name.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
+    PLACEHOLDER_BEGINNINGS.iter().any(|beginning| plain.starts_with(beginning))
+        || PLACEHOLDER_BRACKETS.iter().filter_map(within).any(is_words)
+        || text.strip_prefix('$').is_some_and(variable)
+        || (!text.is_empty() && text.chars().all(|c| "xX.…*-_ ".contains(c)))
+}
+
+/// Nothing but what a description is written with, and not the digits of a key.
+fn is_words(text: &str) -> bool {
+    text.contains(char::is_alphabetic)
+        && text.chars().filter(char::is_ascii_digit).count() <= 2
+        && text.chars().all(|c| c.is_alphanumeric() || " _-.,:/|${}".contains(c))
+}
 
 /// What is wrong with a shared secret of `auth.secrets`, if anything: it is out
 /// of a manual, has fewer than 16 characters, or fewer than 5 different ones.
@@ -111,8 +152,7 @@ pub fn weak_token_key(key: &str) -> Option<&'static str> {
 }
 
 fn weakness(text: &str, least: usize, short: &'static str) -> Option<&'static str> {
-    let plain: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
-    if SAMPLES.iter().any(|sample| plain.eq_ignore_ascii_case(sample)) {
+    if is_sample(text) {
         return Some("is a sample out of a manual");
     }
     if text.chars().count() < least {
@@ -122,6 +162,11 @@ fn weakness(text: &str, least: usize, short: &'static str) -> Option<&'static st
     different.sort_unstable();
     different.dedup();
     (different.len() < DIFFERENT_CHARACTERS).then_some("has fewer than 5 different characters")
+}
+
+/// Its letters and digits, as [`SAMPLES`] are written.
+fn plain(text: &str) -> String {
+    text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 #[cfg(test)]
@@ -137,6 +182,41 @@ mod tests {
         }
         assert!(weak_secret("your-static-auth-secret").is_some());
         assert!(weak_secret("examplesecret").is_some());
+    }
+
+    // H-035
+    #[test]
+    fn what_manuals_print_for_a_secret_of_ones_own_is_none() {
+        for placeholder in [
+            "__turnSecret__",
+            "[your secret key here]",
+            "<yourChosen/GeneratedSecret>",
+            "<secret_value>",
+            "<openssl rand -hex 32>",
+            "<$TURN_SECRET>",
+            "${TURN_SHARED_SECRET}",
+            "{{ turn_secret | quote }}",
+            "$TURN_SECRET",
+            "%TURN_SECRET%",
+            "CHANGE_ME_TO_A_LONG_RANDOM_STRING",
+            "your-secure-turn-secret-123",
+            "REPLACE_WITH_64_CHAR_RANDOM_SECRET",
+            "xxxxxxxx-xxxx-xxxx",
+            "................",
+        ] {
+            assert_eq!(weak_secret(placeholder), Some("is a sample out of a manual"), "{placeholder}");
+        }
+        for own in [
+            "<5f2b8c1d9e7a4036f1c2d3b4a5968778>",
+            "$5f2b8c1d9e7a4036f1c2d3b4a5968778",
+            "[k3Vq9x*Tz0LmN4wBp]",
+            "correct horse battery staple",
+            "ключ-от-квартиры-где",
+            "!?:;+#~&%$§=/()<>",
+        ] {
+            assert_eq!(weak_secret(own), None, "{own}");
+        }
+        assert!(!is_sample(""));
     }
 
     // H-035
