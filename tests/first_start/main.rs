@@ -5,90 +5,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
-use support::{Namespace, PATIENCE, skip};
+use support::machine::{Floe, connected, floe};
+use support::{Namespace, skip};
 
 const HOST: &str = "198.51.100.7";
-
-/// A machine with one address and a way to the world (that nobody answers on).
-fn connected() -> Option<Namespace> {
-    let address = format!("address add {HOST}/24 dev uplink");
-    Namespace::new(&[
-        "link add uplink type veth peer name world",
-        &address,
-        "link set uplink up",
-        "link set world up",
-        "route add default via 198.51.100.1",
-    ])
-}
-
-/// `floe` as somebody runs it for the first time.
-struct Floe {
-    child: Child,
-    home: PathBuf,
-}
-
-impl Floe {
-    fn start(namespace: &Namespace, arguments: &[&str]) -> Self {
-        let home = support::server::new_directory();
-        let output = fs::File::create(home.join("output")).expect("a file");
-        let child = floe(namespace, &home, arguments)
-            .stdout(output.try_clone().expect("a second handle"))
-            .stderr(output)
-            .spawn()
-            .expect("floe starts");
-        Self { child, home }
-    }
-
-    fn output(&self) -> String {
-        fs::read_to_string(self.home.join("output")).unwrap_or_default()
-    }
-
-    /// Everything it prints at its start.
-    fn banner(&mut self) -> String {
-        let start = Instant::now();
-        while !self.output().contains("/metrics") {
-            let ended = self.child.try_wait().expect("a child");
-            assert!(ended.is_none() && start.elapsed() < PATIENCE, "{ended:?}\n{}", self.output());
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        self.output()
-    }
-
-    fn exit_code(mut self) -> (Option<i32>, String) {
-        let start = Instant::now();
-        while start.elapsed() < PATIENCE {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                return (status.code(), self.output());
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("it runs on:\n{}", self.output());
-    }
-}
-
-impl Drop for Floe {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.home);
-    }
-}
-
-/// A command of a user whose home is empty, or holds a running server.
-fn floe(namespace: &Namespace, home: &PathBuf, arguments: &[&str]) -> std::process::Command {
-    let mut command = namespace.command(env!("CARGO_BIN_EXE_floe"));
-    command.args(arguments).stdin(Stdio::null()).env_clear().env("PATH", "/usr/bin:/bin");
-    for variable in ["HOME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"] {
-        command.env(variable, home);
-    }
-    command
-}
 
 /// The JSON between the first line that is `{` and the next that is `}`.
 fn ice_servers(banner: &str) -> Value {
@@ -101,7 +22,7 @@ fn ice_servers(banner: &str) -> Value {
 // B-165
 #[test]
 fn the_banner_says_all_that_is_needed() {
-    let Some(namespace) = connected() else { return };
+    let Some(namespace) = connected(HOST) else { return };
     let mut server = Floe::start(&namespace, &["--show-credentials"]);
     let banner = server.banner();
     for part in [env!("CARGO_PKG_VERSION"), "0.0.0.0:3478", "[::]:3478", HOST, "floe pair", "127.0.0.1:8080"]
@@ -118,7 +39,7 @@ fn the_banner_says_all_that_is_needed() {
 
 #[test]
 fn the_credentials_in_the_banner_work() {
-    let Some(namespace) = connected() else { return };
+    let Some(namespace) = connected(HOST) else { return };
     let mut server = Floe::start(&namespace, &["--show-credentials"]);
     let configuration = ice_servers(&server.banner());
     let ice_server = &configuration["iceServers"][0];
@@ -138,7 +59,7 @@ fn the_credentials_in_the_banner_work() {
 #[cfg(feature = "client")]
 #[test]
 fn the_pair_finds_the_running_server() {
-    let Some(namespace) = connected() else { return };
+    let Some(namespace) = connected(HOST) else { return };
     let mut server = Floe::start(&namespace, &[]);
     server.banner();
     for transport in ["udp", "tcp"] {
@@ -165,7 +86,7 @@ fn without_a_network_it_relays_on_loopback_and_warns() {
 
 #[test]
 fn a_port_that_is_taken_says_which_key_to_change() {
-    let Some(namespace) = connected() else { return };
+    let Some(namespace) = connected(HOST) else { return };
     let mut first = Floe::start(&namespace, &[]);
     first.banner();
     let (code, output) = Floe::start(&namespace, &[]).exit_code();
@@ -175,7 +96,7 @@ fn a_port_that_is_taken_says_which_key_to_change() {
 
 #[test]
 fn another_servers_admin_port_is_no_obstacle() {
-    let Some(namespace) = connected() else { return };
+    let Some(namespace) = connected(HOST) else { return };
     let mut first = Floe::start(&namespace, &[]);
     first.banner();
     let elsewhere = ["--set", "listen.udp=[\"127.0.0.1:0\"]", "--set", "listen.tcp=[\"127.0.0.1:0\"]"];
@@ -187,7 +108,7 @@ fn another_servers_admin_port_is_no_obstacle() {
 
 #[test]
 fn an_address_of_another_machine_says_which_key_to_change() {
-    let Some(namespace) = connected() else { return };
+    let Some(namespace) = connected(HOST) else { return };
     for (key, value) in [
         ("listen.udp", "[\"198.51.100.8:3478\"]"),
         ("listen.tcp", "[\"198.51.100.8:3478\"]"),

@@ -19,6 +19,7 @@ pub mod disk;
 pub mod dtls;
 pub mod http;
 pub mod login;
+pub mod machine;
 pub mod namespace;
 pub mod net;
 pub mod peer;
