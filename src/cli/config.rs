@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::sources::SourceArgs;
 use super::{Failure, complain, say};
 use crate::config::{Effective, Invalid, Loaded, Problem, Sources, coturn, load, load_text};
+use crate::net::OsRandom;
 
 /// Column of the origins in what `show` prints.
 const ORIGIN_COLUMN: usize = 44;
@@ -49,8 +50,11 @@ enum Command {
     /// Make a floe.toml out of coturn's turnserver.conf.
     ///
     /// Each line that has a counterpart becomes a key, with that line above it as
-    /// a comment; every other line is listed with the reason. Exit status 1 if
-    /// the result needs your hand before floe starts with it.
+    /// a comment; every other line is listed with the reason. A secret or password
+    /// that is printed in manuals is replaced by a new one, with a note: give it to
+    /// the application. Run it where coturn runs: a certificate that is not there
+    /// is left out. Exit status 1 if the result needs your hand before floe starts
+    /// with it.
     ImportCoturn {
         /// coturn's configuration, usually /etc/turnserver.conf.
         file: PathBuf,
@@ -109,7 +113,10 @@ fn check(file: Option<PathBuf>, json: bool) -> Result<(), Failure> {
 fn import_coturn(file: &Path, output: Option<&Path>, json: bool) -> Result<(), Failure> {
     let text = fs::read(file).map_err(|error| Failure::Wrong(format!("{}: {error}", file.display())))?;
     // A comment may be in any encoding.
-    let imported = coturn::import(&file.to_string_lossy(), &String::from_utf8_lossy(&text));
+    let text = String::from_utf8_lossy(&text);
+    let mut random =
+        OsRandom::new().map_err(|error| Failure::Failed(format!("cannot get random bytes: {error}")))?;
+    let imported = coturn::import(&file.to_string_lossy(), &text, &is_there, &mut random);
     let named = output.unwrap_or(Path::new("floe.toml"));
     let judged = load_text(named, &imported.toml);
     if let Some(output) = output {
@@ -153,6 +160,11 @@ fn import_coturn(file: &Path, output: Option<&Path>, json: bool) -> Result<(), F
             Ok(())
         }
     }
+}
+
+/// Whether a file is there, read or not.
+fn is_there(path: &Path) -> bool {
+    !matches!(fs::metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Secrets are in it, so nobody else may read it; and nothing is overwritten.

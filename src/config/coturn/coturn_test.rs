@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::*;
-use crate::config::{Config, load_text};
+use crate::config::{Config, SharedSecret, load_text};
 
 /// What floe would run with.
 fn config(imported: &Imported) -> Config {
@@ -11,8 +11,20 @@ fn config(imported: &Imported) -> Config {
         .config
 }
 
+/// On a machine where every file is there.
 fn imported(text: &str) -> Imported {
-    import("turnserver.conf", text)
+    import("turnserver.conf", text, &|_| true, &mut Counting(0))
+}
+
+struct Counting(u8);
+
+impl Random for Counting {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            self.0 += 1;
+            *byte = self.0;
+        }
+    }
 }
 
 fn left_out(imported: &Imported) -> Vec<(usize, &str)> {
@@ -75,6 +87,46 @@ fn secrets_win_over_users_and_the_newest_is_first() {
 }
 
 #[test]
+fn samples_are_replaced_where_nothing_else_lets_anybody_in() {
+    let new = |first: u8| (first..first + 32).map(|byte| format!("{byte:02x}")).collect::<String>();
+    let secrets = |text: &str| {
+        let shown = |entry: &SharedSecret| entry.secret.expose().to_owned();
+        config(&imported(text)).auth.secrets.iter().map(shown).collect::<Vec<_>>()
+    };
+    assert_eq!(secrets("static-auth-secret=north\nstatic-auth-secret=<secret>\n"), [new(1)]);
+    let both = "static-auth-secret=0123456789abcdef01\nstatic-auth-secret=north\n";
+    assert_eq!(secrets(both), ["0123456789abcdef01"]);
+    assert_eq!(left_out(&imported(both)), [(2, "static-auth-secret")]);
+
+    let users = imported("user=bob:<password>\nuser=alice:gehe1m3sWort\nuser=carol:youhavetoberealistic\n");
+    let read = config(&users);
+    let shown: Vec<_> = read.auth.users.iter().map(|(name, password)| (&**name, password.expose())).collect();
+    assert_eq!(shown, [("alice", "gehe1m3sWort"), ("bob", &new(1)), ("carol", &new(33))]);
+    let last = &users.notes[users.notes.len() - 2..];
+    assert!(last[0].contains("bob") && last[1].contains("carol"), "{last:?}");
+    for note in last {
+        let beside = note.replace("auth.users: ", "\n# ");
+        assert_eq!(users.toml.matches(&beside).count(), 1, "{}", users.toml);
+    }
+}
+
+#[test]
+fn a_placeholder_is_no_realm() {
+    for placeholder in ["<your domain>", "your.domain.org", "turn.<DOMAIN>", "${TURN_REALM}"] {
+        let all = imported(&format!("realm={placeholder}\n"));
+        assert_eq!(config(&all).realm, Config::default().realm);
+        assert_eq!(left_out(&all), [(1, "realm")]);
+    }
+}
+
+#[test]
+fn words_may_follow_a_number() {
+    let all = imported("user-quota=12 # streams\ntotal-quota=<number>\n");
+    assert_eq!(config(&all).limits.allocations_per_user, 12);
+    assert_eq!(left_out(&all), [(2, "total-quota")]);
+}
+
+#[test]
 fn each_private_address_has_its_public_one() {
     let all = imported(
         "listening-ip=10.0.0.5\nlistening-ip=10.0.0.6\nexternal-ip=203.0.113.6/10.0.0.6\nexternal-ip=203.0.113.5/10.0.0.5\n",
@@ -124,6 +176,15 @@ fn tls_is_served_where_coturn_serves_it() {
     let none = imported("tls-listening-port=443\ncert=/etc/a.pem\n");
     assert!(config(&none).listen.tls.is_empty());
     assert_eq!(left_out(&none), [(1, "tls-listening-port"), (2, "cert")]);
+}
+
+#[test]
+fn without_the_files_there_is_no_tls() {
+    let text = "cert=/etc/a.pem\npkey=/etc/a.key\ntls-listening-port=443\n";
+    let all = import("turnserver.conf", text, &|file| file != Path::new("/etc/a.key"), &mut Counting(0));
+    assert_eq!(config(&all), Config::default());
+    assert_eq!(left_out(&all), [(1, "cert"), (2, "pkey"), (3, "tls-listening-port")]);
+    assert!(all.left_out[1].why.contains("no such file"), "{:?}", all.left_out);
 }
 
 #[test]

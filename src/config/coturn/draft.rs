@@ -19,7 +19,8 @@ pub struct Imported {
     pub taken: usize,
     /// Lines that have no counterpart, in the order of the original.
     pub left_out: Vec<Unlike>,
-    /// What differs though no line shows it, one sentence each.
+    /// What differs though no line shows it, and which secrets are new; one sentence
+    /// each.
     pub notes: Vec<String>,
 }
 
@@ -39,6 +40,8 @@ struct Written {
     path: &'static str,
     value: Value,
     from: Vec<(usize, String)>,
+    /// What there is to say of the value.
+    remarks: Vec<String>,
 }
 
 /// Collects what [`Imported`] is made of.
@@ -70,7 +73,15 @@ impl Draft {
         from: impl IntoIterator<Item = &'a Line<'a>>,
     ) {
         let from = from.into_iter().map(shown).collect();
-        self.written.push(Written { path, value: value.into(), from });
+        self.written.push(Written { path, value: value.into(), from, remarks: Vec::new() });
+    }
+
+    /// Something to know of what was [written](Self::write) last, beside it and among
+    /// the notes.
+    pub(super) fn remark(&mut self, text: &str) {
+        if let Some(written) = self.written.last_mut() {
+            written.remarks.push(printable(text));
+        }
     }
 
     /// What the line asks for is so without a key.
@@ -97,7 +108,14 @@ impl Draft {
             numbers.dedup();
             numbers.len()
         };
-        Imported { toml: self.text(), taken, left_out: self.left_out, notes: self.notes }
+        let toml = self.text();
+        // Last, where they are not overlooked.
+        let remarks = self
+            .written
+            .iter()
+            .flat_map(|written| written.remarks.iter().map(|remark| format!("{}: {remark}", written.path)));
+        self.notes.extend(remarks);
+        Imported { toml, taken, left_out: self.left_out, notes: self.notes }
     }
 
     fn text(&self) -> String {
@@ -116,6 +134,9 @@ impl Draft {
             }
             for (number, line) in &written.from {
                 text.push_str(&format!("# line {number}: {line}\n"));
+            }
+            for remark in &written.remarks {
+                text.push_str(&format!("# {remark}\n"));
             }
             text.push_str(&format!("{} = {}\n", key.name(), written.value));
         }

@@ -2,14 +2,17 @@
 //! configuration; what none of them uses has its verdict in [`verdict`].
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 
 use ipnet::IpNet;
-use toml::{Table, Value};
+use toml::Value;
 
 use super::draft::Draft;
 use super::lines::{Line, Lines};
 use super::ranges::prefixes;
+use super::users::users;
 use super::verdict::{Verdict, verdict};
+use crate::relay::world::Random;
 
 /// Keys that the functions below look at; each of their lines is accounted for
 /// there.
@@ -69,10 +72,15 @@ const TLS_PORT: u16 = 5349;
 /// Bits of a byte, times the two directions that our limits count together.
 const BITS_BOTH_WAYS: u64 = 16;
 
-pub(super) fn translate(lines: &Lines<'_>, draft: &mut Draft) {
-    listeners(lines, draft);
+pub(super) fn translate(
+    lines: &Lines<'_>,
+    draft: &mut Draft,
+    is_there: &dyn Fn(&Path) -> bool,
+    random: &mut dyn Random,
+) {
+    listeners(lines, is_there, draft);
     relays(lines, draft);
-    users(lines, draft);
+    users(lines, random, draft);
     peers(lines, draft);
     limits(lines, draft);
     the_rest(lines, draft);
@@ -87,21 +95,23 @@ pub(super) fn translate(lines: &Lines<'_>, draft: &mut Draft) {
     }
 }
 
-/// The number of the key's last line; lines that hold none are left out.
+/// The number of the key's last line, which words may follow; lines that hold none
+/// are left out.
 fn number<'a, 'l>(lines: &'a Lines<'l>, key: &str, draft: &mut Draft) -> Option<(&'a Line<'l>, u64)> {
     let last = lines.last(key)?;
     overridden(lines, key, draft);
-    match last.value.parse() {
-        Ok(number) => Some((last, number)),
-        Err(_) => {
-            draft.leave_out(last, "is not a number");
+    let number = last.value.split_whitespace().next().and_then(|number| number.parse().ok());
+    match number {
+        Some(number) => Some((last, number)),
+        None => {
+            draft.leave_out(last, "is not a number; the default holds");
             None
         }
     }
 }
 
 /// Lines before the last one of a key that takes one value.
-fn overridden(lines: &Lines<'_>, key: &str, draft: &mut Draft) {
+pub(super) fn overridden(lines: &Lines<'_>, key: &str, draft: &mut Draft) {
     let mut all: Vec<_> = lines.all(key).collect();
     all.pop();
     for line in all {
@@ -121,7 +131,7 @@ fn port<'a, 'l>(
         Some((line, wide)) => match u16::try_from(wide) {
             Ok(port) => (port, Some(line)),
             Err(_) => {
-                draft.leave_out(line, "is not a port");
+                draft.leave_out(line, "is not a port; the default holds");
                 (default, None)
             }
         },
@@ -133,17 +143,20 @@ fn addresses<'a, 'l>(lines: &'a Lines<'l>, key: &str, draft: &mut Draft) -> Vec<
     for line in lines.all(key) {
         match line.value.parse() {
             Ok(address) => found.push((address, line)),
-            Err(_) => draft.leave_out(line, "is not an IP address"),
+            Err(_) => draft.leave_out(
+                line,
+                "is not an IP address; where no line has one, those of the machine are used",
+            ),
         }
     }
     found
 }
 
-fn texts<T: ToString>(values: impl IntoIterator<Item = T>) -> Value {
+pub(super) fn texts<T: ToString>(values: impl IntoIterator<Item = T>) -> Value {
     Value::Array(values.into_iter().map(|value| Value::from(value.to_string())).collect())
 }
 
-fn listeners(lines: &Lines<'_>, draft: &mut Draft) {
+fn listeners(lines: &Lines<'_>, is_there: &dyn Fn(&Path) -> bool, draft: &mut Draft) {
     let own = addresses(lines, "listening-ip", draft);
     let everywhere = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
     let ips: Vec<IpAddr> =
@@ -183,7 +196,7 @@ fn listeners(lines: &Lines<'_>, draft: &mut Draft) {
             "name your balancers in listen.proxy-protocol-from, and this port in listen.tcp or listen.tls",
         );
     }
-    secure_listeners(lines, at(secure), given().chain(secure_line).collect(), secure_line, draft);
+    secure_listeners(lines, is_there, at(secure), given().chain(secure_line).collect(), secure_line, draft);
     nat_discovery(lines, &own, draft);
     if let Some((line, threads)) =
         number(lines, "relay-threads", draft).or_else(|| number(lines, "cpus", draft))
@@ -200,6 +213,7 @@ fn listeners(lines: &Lines<'_>, draft: &mut Draft) {
 
 fn secure_listeners<'a>(
     lines: &'a Lines<'a>,
+    is_there: &dyn Fn(&Path) -> bool,
     addresses: Vec<SocketAddr>,
     mut from: Vec<&'a Line<'a>>,
     port: Option<&'a Line<'a>>,
@@ -209,9 +223,17 @@ fn secure_listeners<'a>(
     overridden(lines, "cert", draft);
     overridden(lines, "pkey", draft);
     let tls_off = lines.on("no-tls");
-    let (Some(cert), Some(pkey)) = (cert, pkey) else {
+    let present = |line: &&Line<'_>| is_there(Path::new(line.value));
+    let (Some(cert), Some(pkey)) = (cert.filter(present), pkey.filter(present)) else {
         for line in [cert, pkey].into_iter().flatten() {
-            draft.leave_out(line, "coturn serves no TLS without both cert and pkey");
+            match present(&line) {
+                true => draft.leave_out(line, "coturn serves no TLS without both cert and pkey"),
+                false => draft.leave_out(
+                    line,
+                    "there is no such file here, so no TLS is served, nor by coturn; when there is one, set \
+                     tls.certificate, tls.private-key and listen.tls, or let floe get one: [acme]",
+                ),
+            }
         }
         if let Some(line) = port {
             draft.leave_out(line, "there is no certificate (cert, pkey), so coturn serves no TLS either");
@@ -367,7 +389,11 @@ fn relay_addresses(lines: &Lines<'_>, draft: &mut Draft) {
         match (public, private) {
             (Ok(public), None) => bare.push((public, line)),
             (Ok(public), Some(Ok(private))) => mapped.push((private, public, line)),
-            _ => draft.leave_out(line, "is not an IP address; a name is not looked up"),
+            _ => draft.leave_out(
+                line,
+                "is not an IP address, and a name is not looked up; behind NAT, set relay.external-addresses or \
+                 relay.discover",
+            ),
         }
     }
     for (private, _, line) in &mapped {
@@ -397,46 +423,6 @@ fn relay_addresses(lines: &Lines<'_>, draft: &mut Draft) {
     if !told.is_empty() {
         let publics = locals.iter().map(|(ip, _)| public_of(*ip).unwrap_or(*ip));
         draft.write("relay.external-addresses", texts(publics), told);
-    }
-}
-
-fn users(lines: &Lines<'_>, draft: &mut Draft) {
-    if let Some(line) = lines.last("realm") {
-        overridden(lines, "realm", draft);
-        draft.write("realm", line.value, [line]);
-    }
-    // coturn puts each secret in front of those it has, and tries them in turn.
-    let secrets: Vec<_> = lines.all("static-auth-secret").filter(|line| !line.value.is_empty()).collect();
-    for line in lines.all("static-auth-secret").filter(|line| line.value.is_empty()) {
-        draft.leave_out(line, "is empty");
-    }
-    if !secrets.is_empty() {
-        let newest_first = secrets.iter().rev();
-        draft.write("auth.secrets", texts(newest_first.map(|line| line.value)), secrets.iter().copied());
-    }
-    let secret_rules = !secrets.is_empty() || lines.on("use-auth-secret");
-    let mut known = Table::new();
-    let mut from = Vec::new();
-    for line in lines.all("user") {
-        match line.value.split_once(':') {
-            _ if secret_rules => draft.leave_out(
-                line,
-                "coturn ignores users beside a shared secret; to have both, add it to auth.users",
-            ),
-            Some(("", _)) => draft.leave_out(line, "has no name"),
-            Some((_, key)) if key.starts_with("0x") => draft.leave_out(
-                line,
-                "an MD5 key cannot log in with SHA-256 (RFC 8489): write the password into auth.users",
-            ),
-            Some((name, password)) if !password.is_empty() => {
-                known.insert(name.to_owned(), password.into());
-                from.push(line);
-            }
-            _ => draft.leave_out(line, "is not name:password"),
-        }
-    }
-    if !known.is_empty() {
-        draft.write("auth.users", known, from);
     }
 }
 
