@@ -14,7 +14,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::login::{Given, LoginArgs, WayArgs, mint};
-use super::surroundings::Surroundings;
+use super::surroundings::{GIVE, Surroundings};
 use super::{Failure, logging, say};
 use crate::client::Credentials;
 use crate::client::bench::units::{self, Rate};
@@ -440,16 +440,12 @@ async fn credentials(
         }
         Given::Nothing => {}
     }
-    let give = "give --secret, or --username and --password (or TURN_SECRET, …)";
-    let local = local.ok_or_else(|| Failure::Wrong(format!("no credentials: {give}")))?;
+    let local = local.ok_or_else(|| Failure::Wrong(format!("no credentials: {GIVE}")))?;
     let mut minted = Vec::new();
     for at in 0..users.clamp(1, MAX_ASKED) {
         match local.mint(&format!("{USER}-{at}")).await {
             Ok(credentials) => minted.push(credentials),
-            Err(why) if minted.is_empty() => {
-                let text = format!("the running server makes no credentials ({why}): {give}");
-                return Err(Failure::Wrong(text));
-            }
+            Err(none) if minted.is_empty() => return Err(none.into()),
             Err(_) => break,
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::login::{Given, LoginArgs, WayArgs};
-use super::surroundings::Surroundings;
+use super::surroundings::{GIVE, Surroundings};
 use super::{Failure, logging, say};
 use crate::auth;
 use crate::client::Credentials;
@@ -132,8 +132,11 @@ impl Args {
         let login = match self.login.given()? {
             Given::Credentials(credentials) => Login::As(credentials),
             Given::Secret(secret, user) => minted(secret, user.unwrap_or(USER))?,
-            Given::Nothing if is_local => surroundings.mint(USER).await.map_or(Login::None, Login::As),
-            Given::Nothing => Login::None,
+            Given::Nothing if is_local => match surroundings.mint(USER).await {
+                Ok(credentials) => Login::As(credentials),
+                Err(none) => Login::None(none.to_string()),
+            },
+            Given::Nothing => Login::None(format!("no credentials: {GIVE}")),
         };
         Ok(Options { servers, login, ca: self.way.ca.clone(), patience: Duration::from_secs(self.timeout) })
     }

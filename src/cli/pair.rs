@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::login::{Given, LoginArgs, WayArgs, mint};
 use super::running::admin_url;
-use super::surroundings::{Surroundings, USER};
+use super::surroundings::{GIVE, Surroundings, USER};
 use super::{Failure, complain, logging, say};
 use crate::client::pair::signaling::Room;
 use crate::client::pair::{self, Meeting, Options, Policy, Role};
@@ -90,10 +90,10 @@ fn resolve(args: &Args, surroundings: &Surroundings) -> Result<Options, Failure>
     let credentials = match args.login.given()? {
         Given::Credentials(credentials) => credentials,
         Given::Secret(secret, user) => mint(secret, user.unwrap_or(USER))?,
-        Given::Nothing if is_local => surroundings.credentials.clone().ok_or_else(|| {
-            wrong("the running server gives no credentials; give --secret, or --username and --password")
-        })?,
-        Given::Nothing => return Err(wrong("--server needs --secret, or --username and --password")),
+        Given::Nothing => match &surroundings.credentials {
+            Some(credentials) if is_local => credentials.clone()?,
+            _ => return Err(wrong(&format!("no credentials: {GIVE}"))),
+        },
     };
     let admin = args.admin.clone().or_else(|| surroundings.admin.clone().filter(|_| is_local));
     let meeting = match &args.room {

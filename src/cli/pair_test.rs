@@ -25,7 +25,7 @@ fn running() -> Surroundings {
             "turn:127.0.0.1:3478?transport=tcp".parse().unwrap(),
         ],
         tls_name: None,
-        credentials: Some(own()),
+        credentials: Some(Ok(own())),
         admin: Some("http://127.0.0.1:8080".to_owned()),
         token: Some("t0k".to_owned()),
         pid: Some(1),

@@ -8,9 +8,10 @@ use serde::Deserialize;
 use super::Failure;
 use super::running::{self, encoded};
 use crate::admin::runtime_file::Runtime;
+use crate::client::Credentials;
+use crate::client::http::{self, Question};
 use crate::client::transport::Transport;
 use crate::client::url::ServerUrl;
-use crate::client::{Credentials, http};
 use crate::config::{Flag, Sources, load};
 use crate::server::{self, Access, Process, Running, StartError};
 
@@ -23,8 +24,8 @@ pub(super) const USER: &str = "floe-pair";
 pub(super) struct Surroundings {
     /// Its TURN listeners, best first; empty when there is none.
     pub(super) servers: Vec<ServerUrl>,
-    /// Time-limited credentials for it.
-    pub(super) credentials: Option<Credentials>,
+    /// Time-limited credentials for it; `None` when there is no server.
+    pub(super) credentials: Option<Result<Credentials, NoCredentials>>,
     /// Its admin address, `http://HOST:PORT`.
     pub(super) admin: Option<String>,
     /// Its token.
@@ -33,6 +34,27 @@ pub(super) struct Surroundings {
     pub(super) tls_name: Option<String>,
     /// Its process; none of one started for this run, which is this process.
     pub(super) pid: Option<u32>,
+}
+
+/// Why a running server makes no credentials.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(super) enum NoCredentials {
+    #[error("the running server is draining: it takes no new allocations")]
+    Draining,
+    #[error("the running server makes no credentials ({0}): {GIVE}")]
+    Other(String),
+}
+
+/// What helps where nobody else makes credentials.
+pub(super) const GIVE: &str = "give --secret, or --username and --password (or TURN_SECRET, …)";
+
+impl From<NoCredentials> for Failure {
+    fn from(none: NoCredentials) -> Self {
+        match none {
+            NoCredentials::Draining => Self::Failed(none.to_string()),
+            NoCredentials::Other(_) => Self::Wrong(none.to_string()),
+        }
+    }
 }
 
 impl Surroundings {
@@ -63,23 +85,28 @@ impl Surroundings {
             token,
             pid: Some(runtime.pid),
         };
-        // Without credentials `resolve` says which flags help.
-        surroundings.credentials = surroundings.mint(USER).await.ok();
+        surroundings.credentials = Some(surroundings.mint(USER).await);
         surroundings
     }
 
     /// Credentials from the server itself for this user, as an application would
-    /// ask for them; `Err` says why it gives none.
-    pub(super) async fn mint(&self, user: &str) -> Result<Credentials, String> {
+    /// ask for them.
+    pub(super) async fn mint(&self, user: &str) -> Result<Credentials, NoCredentials> {
         #[derive(Deserialize)]
         struct Answer {
             username: String,
             password: String,
         }
         let path = format!("/turn?service=turn&username={}&ttl=3600", encoded(user));
-        let admin = self.admin.as_ref().ok_or("it has no admin address")?;
-        let page = http::get(admin, &path, self.token.as_deref()).await?;
-        let answer: Answer = serde_json::from_str(&page).map_err(|error| error.to_string())?;
+        let other = NoCredentials::Other;
+        let admin = self.admin.as_ref().ok_or_else(|| other("it has no admin address".to_owned()))?;
+        let question = Question { method: "GET", path: &path, token: self.token.as_deref(), body: "" };
+        let page = match http::ask(admin, question).await.map_err(other)? {
+            (200, page) => page,
+            (503, _) => return Err(NoCredentials::Draining),
+            (status, _) => return Err(other(format!("{admin}/turn answers {status}"))),
+        };
+        let answer: Answer = serde_json::from_str(&page).map_err(|error| other(error.to_string()))?;
         Ok(Credentials { username: answer.username, password: answer.password })
     }
 
@@ -96,7 +123,7 @@ impl Surroundings {
         let listeners = own.listeners().iter();
         let credentials = match own.access().clone() {
             Access::Minted { username, credential, .. } => {
-                Some(Credentials { username, password: credential })
+                Some(Ok(Credentials { username, password: credential }))
             }
             Access::Users(_) | Access::Tokens(_) => None,
         };

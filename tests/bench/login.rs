@@ -38,6 +38,15 @@ fn a_running_server_is_found_with_its_users_and_its_process() {
 }
 
 #[test]
+fn a_draining_server_is_named_as_the_cause() {
+    let server = Server::start(|config| _ = config.secret_only());
+    assert_eq!(server.api("POST", "/api/drain").0, 200);
+    let run = run(bench(&GENTLY).env("FLOE_STATE_DIRECTORY", server.directory()));
+    assert_eq!(run.status, Some(1), "{run:#?}");
+    assert!(run.complained.contains("draining") && !run.complained.contains("--secret"), "{run:#?}");
+}
+
+#[test]
 fn wrong_credentials_are_named_as_the_cause() {
     let server = Server::start(|_| {});
     for transport in ["udp", "tcp"] {

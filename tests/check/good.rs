@@ -99,6 +99,20 @@ fn the_running_server_needs_no_url_and_no_password() {
 }
 
 #[test]
+fn a_draining_server_gives_no_login() {
+    let server = Server::start(|config| _ = config.secret_only());
+    assert_eq!(server.api("POST", "/api/drain").0, 200);
+    let output = floe()
+        .arg("check")
+        .env("FLOE_STATE_DIRECTORY", server.directory())
+        .stdin(Stdio::null())
+        .output()
+        .expect("floe runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("draining") && !said.contains("--secret"), "{said}");
+}
+
+#[test]
 fn of_a_stun_server_no_relay_is_asked() {
     let server = Server::start(|_| {});
     let examined = check(&[&format!("stun:{}", server.udp()), "--transport", "udp"]);

@@ -147,6 +147,24 @@ fn a_wrong_password_is_named_as_the_cause() {
 }
 
 #[test]
+fn a_draining_server_is_named_as_the_cause() {
+    let server = Server::start(|config| _ = config.secret_only());
+    assert_eq!(server.api("POST", "/api/drain").0, 200);
+    let found = floe()
+        .args(["pair", "--json"])
+        .env("FLOE_STATE_DIRECTORY", server.directory())
+        .stdin(Stdio::null())
+        .output()
+        .expect("floe runs");
+    let said = String::from_utf8_lossy(&found.stderr);
+    assert_eq!(found.status.code(), Some(1), "{said}");
+    assert!(said.contains("draining") && !said.contains("--secret"), "{said}");
+    let (output, report) = pair(&["--server", &url(server.udp(), "udp"), "--secret", SECRET]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(report["verdict"].as_str().expect("text").contains("draining"), "{report:#}");
+}
+
+#[test]
 fn two_processes_meet_in_a_room() {
     let server = Server::start(|_| {});
     let signal = format!("ws://{}", server.admin());

@@ -25,11 +25,8 @@ impl Doctor<'_> {
     pub(super) async fn login(&mut self, target: &Target<'_>) -> Option<Credentials> {
         self.begin(Step::Login);
         let credentials = match &self.options.login {
-            Login::None => {
-                self.add(Finding::skipped(
-                    Step::Login,
-                    "no credentials: give --secret, or --username and --password (TURN_SECRET, TURN_USERNAME, …)",
-                ));
+            Login::None(why) => {
+                self.add(Finding::skipped(Step::Login, why.clone()));
                 return None;
             }
             Login::As(credentials) => credentials.clone(),

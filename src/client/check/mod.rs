@@ -48,8 +48,8 @@ pub type Mint = Box<dyn Fn(u64) -> Credentials + Send + Sync>;
 
 /// How a client logs in.
 pub enum Login {
-    /// It can't: what needs an allocation is skipped.
-    None,
+    /// It can't, and why: what needs an allocation is skipped.
+    None(String),
     /// As this user.
     As(Credentials),
     /// With time-limited credentials, made here.
