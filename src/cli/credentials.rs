@@ -42,7 +42,9 @@ pub(super) struct Args {
     /// running server; --config, --set and the environment say which that is.
     #[arg(long)]
     offline: bool,
-    /// Where clients reach the server, when it is not asked; may be repeated.
+    /// Where clients reach the server, when it is not asked; may be repeated. Default:
+    /// what the configuration says, with this machine's own addresses where it names
+    /// none. What relay.discover would find out is not asked for.
     #[arg(long, value_name = "URL", requires = "offline")]
     url: Vec<String>,
     #[command(flatten)]
@@ -127,7 +129,8 @@ fn made_here(args: &Args) -> Result<Login, Failure> {
     let config = load(&args.sources.sources())?.config;
     let urls = if args.url.is_empty() { server::urls_of(&config) } else { args.url.clone() };
     if urls.is_empty() {
-        let text = "where clients reach the server can't be told from the configuration: give --url";
+        let text = "where clients reach the server can't be told from the configuration (a port or an address is \
+                    found out at the start): give --url, or ask the running server, without --offline";
         return Err(Failure::Wrong(text.to_owned()));
     }
     let now = now();

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::certificates;
 use super::listeners::listed;
+use super::public_address;
 use crate::config::{Config, urls};
 use crate::net::discover;
 use crate::relay::{Family, Transport};
@@ -23,13 +24,18 @@ pub(super) fn relay_addresses(config: &Config) -> Vec<(IpAddr, IpAddr)> {
 }
 
 /// By which a server with this configuration would be reached from here, as far as
-/// that can be told without starting it: a port of the system's choice can't.
+/// that can be told without starting it: a port of the system's choice can't, nor
+/// what `relay.discover` finds out, and then there are none.
 pub fn urls_of(config: &Config) -> Vec<String> {
     let mut listeners = listed(&config.listen);
     listeners.extend(config.https.listen.iter().map(|address| (Transport::Tls, *address)));
     listeners.retain(|(_, address)| address.port() != 0);
+    let relays = relay_addresses(config);
+    if public_address::is_to_be_found(config, &relays) {
+        return Vec::new();
+    }
     let host = certificates::host(config).or_else(|| config.acme.names.first().cloned());
-    urls::urls(&listeners, &relay_addresses(config), host.as_deref())
+    urls::urls(&listeners, &relays, host.as_deref())
 }
 
 /// Each relay takes a descriptor. Returns how many may be open.

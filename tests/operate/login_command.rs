@@ -13,6 +13,9 @@ use crate::support::{Client, Request, SECRET, Server, User};
 const KID: &str = "a-kid";
 const KEY: &str = "dGhpcnR5LXR3byBieXRlcyBtYWtlIGEgZ29vZCBrZXk=";
 
+const BEHIND_NAT: &str = "relay.addresses=[\"10.0.0.5\"]";
+const DISCOVER: &str = "relay.discover=[\"env:HOST_IP\"]";
+
 /// What the command makes without asking a server, of this one's file.
 fn made_here(server: &Server, arguments: &[&str]) -> Value {
     let file = server.directory().join("floe.toml");
@@ -66,6 +69,21 @@ fn a_secret_at_hand_makes_them_without_a_server() {
 }
 
 #[test]
+fn where_nothing_has_to_be_found_out_the_configuration_says_where_clients_go() {
+    for (set, urls) in [
+        (["relay.addresses=[\"203.0.113.7\"]", DISCOVER], true),
+        (["relay.addresses=[\"127.0.0.1\"]", DISCOVER], true),
+        ([BEHIND_NAT, "relay.external-addresses=[\"203.0.113.7\"]"], true),
+        ([BEHIND_NAT, DISCOVER], false),
+    ] {
+        let secret = format!("auth.secrets=[\"{SECRET}\"]");
+        let sets = [set[0], set[1], &secret].map(|key| ["--set", key]).concat();
+        let output = floe().args(["credentials", "--offline"]).args(sets).output().expect("floe runs");
+        assert_eq!(output.status.success(), urls, "{set:?}: {}", text(&output));
+    }
+}
+
+#[test]
 fn a_flag_that_nothing_would_read_is_refused() {
     for (flags, told) in [
         (&["--config", "floe.toml"][..], "--offline"),
@@ -75,6 +93,8 @@ fn a_flag_that_nothing_would_read_is_refused() {
         (&["--offline", "--oauth", KID, "--user", "alice"], "--user"),
         // No address could be told.
         (&["--offline", "--set", "listen.udp=127.0.0.1:0", "--set", "listen.tcp=[]"], "--url"),
+        // It would be found out at the start only.
+        (&["--offline", "--set", BEHIND_NAT, "--set", DISCOVER], "--url"),
     ] {
         let secret = format!("[\"{SECRET}\"]");
         let output = floe()

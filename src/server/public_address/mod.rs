@@ -57,16 +57,17 @@ impl PublicAddresses {
         relays: &mut [(IpAddr, IpAddr)],
         warnings: &mut Vec<String>,
     ) -> Result<Option<Self>, StartError> {
-        let hidden = |relay: &&mut (IpAddr, IpAddr)| is_private(relay.1) && !relay.1.is_loopback();
         let sources = &config.relay.discover;
         if sources.is_empty() {
-            let unknown =
-                relays.iter_mut().find(hidden).filter(|_| config.relay.external_addresses.is_empty());
+            let unknown = relays
+                .iter()
+                .find(|relay| is_hidden(relay))
+                .filter(|_| config.relay.external_addresses.is_empty());
             warnings.extend(unknown.map(|(local, _)| unasked(*local)));
             return Ok(None);
         }
         let mut found = Vec::new();
-        for relay in relays.iter_mut().filter(hidden) {
+        for relay in relays.iter_mut().filter(|relay| is_hidden(relay)) {
             match ask_all(sources, relay.0, config.relay.ports, warnings) {
                 Ok(told) => {
                     relay.1 = told.public;
@@ -120,6 +121,16 @@ impl PublicAddresses {
         };
         self.found.iter().filter_map(changed).collect()
     }
+}
+
+/// Whether clients could be told where to go only once somebody has been asked.
+pub(super) fn is_to_be_found(config: &Config, relays: &[(IpAddr, IpAddr)]) -> bool {
+    !config.relay.discover.is_empty() && relays.iter().any(is_hidden)
+}
+
+/// Of a local and an advertised address: the world can't reach it.
+fn is_hidden((_, advertised): &(IpAddr, IpAddr)) -> bool {
+    is_private(*advertised) && !advertised.is_loopback()
 }
 
 /// That nobody is to be asked.
