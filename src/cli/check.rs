@@ -64,6 +64,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
     if args.local {
+        if let Some(flag) = args.login.flag() {
+            return Err(Failure::Wrong(format!(
+                "{flag} is for a server, and --local asks none: leave one out"
+            )));
+        }
         return args.tell(&runtime.block_on(args.local())?);
     }
     let report = runtime.block_on(async {

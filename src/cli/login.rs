@@ -56,6 +56,21 @@ pub(super) struct WayArgs {
 }
 
 impl LoginArgs {
+    /// One that is on the command line. The environment may have them for other
+    /// commands, which is why clap's conflicts, that count it, won't do.
+    pub(super) fn flag(&self) -> Option<&'static str> {
+        let given = |variable: &str, value: &Option<String>| {
+            value.is_some() && *value != std::env::var(variable).ok()
+        };
+        [
+            ("--username", given("TURN_USERNAME", &self.username)),
+            ("--password", given("TURN_PASSWORD", &self.password)),
+            ("--secret", given("TURN_SECRET", &self.secret)),
+        ]
+        .into_iter()
+        .find_map(|(flag, is_given)| is_given.then_some(flag))
+    }
+
     /// # Errors
     /// Which flag is missing, or one too many.
     pub(super) fn given(&self) -> Result<Given<'_>, Failure> {

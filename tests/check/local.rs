@@ -3,12 +3,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::Value;
 
 use crate::examination::{Examination, check};
-use crate::support::Authority;
 use crate::support::authority::text;
+use crate::support::command::floe;
+use crate::support::{ALICE, Authority};
 
 const GOOD: &str = "realm = \"tests.example\"\n[relay]\naddresses = [\"93.184.10.1\"]\n\
                     [auth]\nsecrets = [\"e8b6a1f04c9d4f7db21a5be0c3a97d58\"]\n";
@@ -112,4 +114,19 @@ fn a_configuration_that_cannot_be_used_is_wrong_usage() {
     let examined = look(&authority.file(""), "realms = \"x\"\n", 0o600);
     assert_eq!(examined.status, Some(2), "{examined:#?}");
     assert!(examined.complained.contains("realm"), "{examined:#?}");
+}
+
+#[test]
+fn nobody_logs_in_to_a_machine() {
+    for login in [&["--secret", "s"][..], &["--username", "alice"], &["--username", "a", "--password", "b"]] {
+        let examined = check(&[&["--local"], login].concat());
+        assert_eq!(examined.status, Some(2), "{examined:#?}");
+        let complained = &examined.complained;
+        assert!(complained.contains(login[0]) && complained.contains("--local"), "{complained}");
+    }
+    // The environment has them for other commands.
+    let mut command = floe();
+    command.args(["check", "--local"]).env("TURN_USERNAME", ALICE.name).env("TURN_PASSWORD", ALICE.password);
+    let looked = command.stdin(Stdio::null()).output().unwrap();
+    assert_ne!(looked.status.code(), Some(2), "{}", String::from_utf8_lossy(&looked.stderr));
 }
