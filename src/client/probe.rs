@@ -57,7 +57,7 @@ pub struct Probe {
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     /// The transport failed.
-    #[error("cannot reach {server}: {error}{}", transport::hint(error))]
+    #[error("cannot reach {server}: {}", transport::explain(error))]
     Unreachable {
         /// What was dialled.
         server: Endpoint,

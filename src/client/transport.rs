@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{self, ClientConfig, ClientConnection, RootCertStore};
+use tokio_rustls::rustls::{self, CertificateError, ClientConfig, ClientConnection, RootCertStore};
 use webrtc_util::Conn;
 
 use crate::client::dtls::{self, DtlsConn};
@@ -163,20 +163,42 @@ pub(super) fn authorities(ca: Option<&Path>) -> Result<Vec<CertificateDer<'stati
     certificates.map_err(|error| format!("cannot use {}: {error}", path.display()))
 }
 
-/// What may help when a server can't be reached, to be said behind the error.
-pub fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
+/// Why a server can't be reached, and what may help.
+pub fn explain(error: &io::Error) -> String {
+    if invalid_certificate(error).is_some_and(is_of_authority) {
+        let (what, advice) = OF_AUTHORITY;
+        return format!("{what}; {advice}");
+    }
+    let hint = match error.kind() {
         io::ErrorKind::ConnectionRefused => " (nothing listens there; is the server running?)",
         _ if is_distrust(error) => " (--ca FILE names whom else to believe)",
         _ => "",
-    }
+    };
+    format!("{error}{hint}")
 }
 
 /// Whether what is wrong with a connection is the server's certificate.
 pub fn is_distrust(error: &io::Error) -> bool {
-    let Some(cause) = error.get_ref() else { return false };
-    matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
-        || cause.is::<dtls::Distrusted>()
+    invalid_certificate(error).is_some()
+        || error.get_ref().is_some_and(|cause| cause.is::<dtls::Distrusted>())
+}
+
+fn invalid_certificate(error: &io::Error) -> Option<&CertificateError> {
+    match error.get_ref()?.downcast_ref()? {
+        rustls::Error::InvalidCertificate(fault) => Some(fault),
+        _ => None,
+    }
+}
+
+/// What is wrong with a certificate where [`is_of_authority`], and what to do.
+pub(super) const OF_AUTHORITY: (&str, &str) = (
+    "the server's certificate is that of an authority (CA:TRUE), which clients take from no server",
+    "make one for a server: openssl req -x509 … -addext basicConstraints=critical,CA:FALSE",
+);
+
+/// What a plain `openssl req -x509` makes. rustls has no name for it.
+pub(super) fn is_of_authority(fault: &CertificateError) -> bool {
+    fault.to_string().contains("CaUsedAsEndEntity")
 }
 
 impl fmt::Display for Endpoint {

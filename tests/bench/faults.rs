@@ -87,6 +87,17 @@ fn a_dtls_server_is_believed_or_left_and_not_waited_for_long() {
 }
 
 #[test]
+fn an_authority_in_a_servers_place_is_told_in_words() {
+    let authority = Authority::new();
+    let server = Server::start(|config| authority.secure_as_itself(config));
+    let secure = format!("turns:{}", server.all("tls")[0]);
+    let run = run(&mut as_alice("relay", &secure, &["--ca", authority.ca().to_str().unwrap()]));
+    assert_eq!(run.status, Some(1), "{run:#?}");
+    assert!(run.complained.contains("an authority (CA:TRUE)"), "{run:#?}");
+    assert!(!run.complained.contains("EndEntity"), "{run:#?}");
+}
+
+#[test]
 fn a_server_that_goes_away_ends_the_run_with_what_there_is() {
     let server = Server::start(|_| {});
     let mut command = as_alice("relay", &url(server.tcp(), "tcp"), &["--rate", "100", "--duration", "10s"]);

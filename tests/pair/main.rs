@@ -79,6 +79,18 @@ fn through_a_relay_over_tls() {
     assert!(report["verdict"].as_str().expect("text").contains("--ca"), "{report:#}");
 }
 
+#[test]
+fn an_authority_in_a_servers_place_is_told_in_words() {
+    let authority = Authority::new();
+    let server = Server::start(|config| authority.secure_as_itself(config));
+    let secure = format!("turns:{}", server.all("tls")[0]);
+    let ca = authority.ca();
+    let (output, report) = pair_as_alice(&server, &secure, &["--ca", ca.to_str().expect("UTF-8")]);
+    assert_eq!(output.status.code(), Some(1));
+    let verdict = report["verdict"].as_str().expect("text");
+    assert!(verdict.contains("an authority (CA:TRUE)") && !verdict.contains("EndEntity"), "{verdict}");
+}
+
 // B-001 E-034
 #[test]
 fn through_a_relay_over_dtls() {

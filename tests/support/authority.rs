@@ -132,6 +132,14 @@ impl Authority {
             .set("tls.private-key", text(&key));
     }
 
+    /// The same with the authority's own certificate, which is for no server.
+    pub fn secure_as_itself(&self, config: &mut Config) {
+        config
+            .set("listen.tls", vec!["127.0.0.1:0"])
+            .set("tls.certificate", text(&self.ca()))
+            .set("tls.private-key", text(&self.file("ca.key")));
+    }
+
     /// What a client that believes this authority alone begins with.
     pub fn client(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
         let mut roots = RootCertStore::empty();

@@ -49,7 +49,7 @@ use self::plan::{FarEnd, Live, Plan, Work};
 use self::report::{Machine, Report, Step};
 use self::units::{Rate, count, micros, show_percent};
 use crate::client::Credentials;
-use crate::client::transport::{Endpoint, hint};
+use crate::client::transport::{Endpoint, explain};
 
 /// The shortest payload: what a packet says of itself.
 pub const MIN_PAYLOAD: usize = STAMP_LENGTH;
@@ -231,14 +231,11 @@ impl BenchError {
             PartyError::Request(failure) => failure.code(),
             _ => None,
         };
-        let hint = match &error {
-            PartyError::Link(error) => match hint(error) {
-                "" => limit_hint(error),
-                hint => hint,
-            },
-            _ => "",
+        let cause = match &error {
+            PartyError::Link(error) => format!("{}{}", explain(error), limit_hint(error)),
+            error => error.to_string(),
         };
-        Self::Setup { server: server.to_string(), cause: format!("{error}{hint}"), code }
+        Self::Setup { server: server.to_string(), cause, code }
     }
 
     fn gone() -> Self {

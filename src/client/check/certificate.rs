@@ -22,7 +22,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::report::{Cause, Finding, Step};
 use super::{in_words, now};
-use crate::client::transport::{ALPN, authorities, roots};
+use crate::client::transport::{ALPN, OF_AUTHORITY, authorities, is_of_authority, roots};
 
 /// A certificate that ends sooner should have been renewed.
 const SOON: u64 = 14 * 86_400;
@@ -207,12 +207,10 @@ fn distrusted(chain: &[CertificateDer<'_>], host: &str, fault: &CertificateError
             "it bears the name of an authority that is known here, but not its signature".to_owned(),
             "the authority has another key now, or somebody stands between: compare --ca with the server's chain",
         ),
-        // What a plain `openssl req -x509` makes.
-        other if other.to_string().contains("CaUsedAsEndEntity") => failed(
-            Cause::CertificateUntrusted,
-            "it is that of an authority (CA:TRUE), which clients take from no server".to_owned(),
-            "make one for a server: openssl req -x509 … -addext basicConstraints=critical,CA:FALSE",
-        ),
+        other if is_of_authority(other) => {
+            let (found, advice) = OF_AUTHORITY;
+            failed(Cause::CertificateUntrusted, found.to_owned(), advice)
+        }
         other => failed(
             Cause::CertificateInvalid,
             format!("it is not believed: {other}"),
