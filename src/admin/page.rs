@@ -10,11 +10,11 @@
 //!
 //! What a key mints here keeps to its terms, and so do those whom it has invited.
 //!
-//! Without a key, only a browser on this very machine may mint, for the Test page
-//! (DESIGN.md §5.12): the connection is from loopback, the page was asked for at a
-//! loopback name, so that no foreign name rebound to this address will do, and
-//! nothing forwarded the request. Such credentials hold for five minutes and all
-//! of them together for eight allocations. A reverse proxy that hides all of that
+//! Without a key, only a browser on this very machine may mint, for the Test page:
+//! the connection is from loopback, the page was asked for at a loopback name, so
+//! that no foreign name rebound to this address will do, and nothing forwarded the
+//! request. Such credentials hold for five minutes and all of them together for
+//! eight allocations. A reverse proxy that hides all of that
 //! is not seen: docs/security.md says so.
 
 use std::net::IpAddr;

@@ -142,7 +142,7 @@ impl Arrivals for Visitors {
     }
 
     /// As any proxy in front of this room does: what is for those at this machine
-    /// (DESIGN.md §5.12) is not for who comes by the public port.
+    /// alone, as minting without a key is, is not for who comes by the public port.
     fn mark(request: &mut hyper::Request<Incoming>) {
         request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
     }

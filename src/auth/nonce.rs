@@ -11,7 +11,7 @@ const LABEL: &[u8] = b"floe nonce key";
 /// `nonce_secret` when it isn't empty, else from each of `secrets` in order, so
 /// that nonces survive a restart, a rotation of secrets and a change of server
 /// in a fleet. `None` when there is neither: then the key has to be random, and
-/// the same until the process ends (DESIGN.md §5.2).
+/// the same until the process ends, since a reload must not end what clients hold.
 pub fn nonce_keys(nonce_secret: &str, secrets: &[Secret]) -> Option<Vec<[u8; 32]>> {
     if !nonce_secret.is_empty() {
         return Some(vec![nonce_key(nonce_secret)]);

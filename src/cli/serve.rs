@@ -210,7 +210,7 @@ impl Ending {
 }
 
 /// Waits until the last allocation is gone, a second signal comes, or
-/// `timeout` is over (DESIGN.md §5.13).
+/// `timeout` is over.
 async fn drained(
     idle: impl Future<Output = ()>,
     again: impl Future<Output = Stop>,

@@ -242,7 +242,8 @@ fn an_own_address_that_is_named_is_reached_but_for_protected_sockets() {
     assert!(!may_send(&host, "[::ffff:127.0.0.1]:8080"));
 }
 
-// Hairpin between two allocations: DESIGN.md §5.4.
+// Two clients that are both relayed here are each other's peers; what else listens
+// at that address is nobody's.
 #[test]
 fn a_relay_address_always_gets_a_permission_and_no_packet_by_the_kernel() {
     let unnamed = host(&[]);

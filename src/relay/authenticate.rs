@@ -254,8 +254,8 @@ impl Authenticator {
         }
     }
 
-    /// DESIGN.md §5.7: an expired credential makes no allocation, but one that is
-    /// there may be kept, unless `auth.strict-expiry`.
+    /// An expired credential makes no allocation, but one that is there may be kept,
+    /// unless `auth.strict-expiry`: a call outlasts the credentials it began with.
     fn has_expired(&self, now: Now, account: &Account, method: Method) -> bool {
         match account.standing {
             Standing::Unknown | Standing::Permanent => false,

@@ -41,7 +41,8 @@ pub struct Settings {
     pub max_lifetime: u32,
     /// Channel numbers up to 0x7FFF (RFC 5766) instead of 0x4FFF.
     pub legacy_channels: bool,
-    /// A live channel keeps its permission alive (DESIGN.md §5.3).
+    /// A live channel keeps its permission, beyond the 300 s of RFC 8656 §12.2: aioice
+    /// renews its channel alone, every 500 s, as coturn lets it.
     pub compat_permission_lifetime: bool,
     /// Expired time-limited credentials may not refresh either.
     pub strict_expiry: bool,
@@ -318,7 +319,7 @@ impl Engine {
     }
 
     /// From now on a new Allocate gets 300, or 508 without another server, and
-    /// Refresh at most 600 s (DESIGN.md §5.13).
+    /// Refresh at most 600 s; what is live goes on.
     pub fn drain(&mut self) {
         self.draining = true;
     }

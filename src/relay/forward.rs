@@ -179,7 +179,7 @@ impl Engine {
                 return Route::ToShard { shard, to, from, payload };
             }
             // The kernel carries nothing to this server's own addresses but what
-            // `peers.allow` names (DESIGN.md §2).
+            // `peers.allow` names: other services listen there.
             if !self.world.peers.may_send(peer) {
                 let ours = self.world.pool.owns(peer.ip());
                 return self.drop_packet(if ours { DropReason::NoSuchRelay } else { DropReason::DeniedPeer });

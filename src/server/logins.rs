@@ -48,7 +48,7 @@ impl Kept {
 }
 
 /// The shared secrets, and whether they were made up for this run because nobody
-/// could log in otherwise (DESIGN.md §5.11).
+/// could log in otherwise: without a login there would be an open relay.
 pub(super) fn secrets(config: &Config, kept: &Kept) -> (Vec<Secret>, bool) {
     if config.auth.is_empty() {
         return (vec![Secret::new("this run", &kept.secret)], true);

@@ -117,7 +117,7 @@ impl Running {
         Duration::from_secs(self.reloader.drain_timeout.load(Relaxed).into())
     }
 
-    /// From now on no new allocations (DESIGN.md §5.13).
+    /// From now on no new allocations; live ones go on.
     pub async fn drain(&self) {
         drain(&self.net, &self.readiness).await;
     }

@@ -1,6 +1,6 @@
 //! The signaling channel of one peer: in-process when both are local, a room
-//! over WebSocket otherwise. Messages as DESIGN.md §5.15 has them, so that a
-//! browser page can sit at the other end.
+//! over WebSocket otherwise. Messages are those of the web page, so that a
+//! browser can sit at the other end.
 
 use std::time::Duration;
 
