@@ -1,5 +1,5 @@
-//! Where floe's CPU time goes under some of the loads, as Linux's `perf` samples it:
-//! in the kernel's calls, or in floe's own code. Where `perf` is missing, or may not
+//! Where a server's CPU time goes under some of the loads, as Linux's `perf` samples
+//! it: in the kernel's calls, or in its own code. Where `perf` is missing, or may not
 //! look into the kernel, there is none.
 
 use std::path::Path;
@@ -18,28 +18,40 @@ pub(crate) const LOADS: [&str; 8] = [
     "Binding, 40 k/s",
 ];
 
+/// Servers that are looked at, by theirs.
+pub(crate) const RIVALS: [&str; 3] = ["floe", "coturn", "bare"];
+
 /// The kernel's functions for each kind of call; they are the same on every
 /// architecture. None is within another one.
 const SENDING: [&str; 5] = ["__sys_sendmsg", "__sys_sendmmsg", "__sys_sendto", "do_writev", "ksys_write"];
 const RECEIVING: [&str; 4] = ["do_recvmmsg", "__sys_recvmsg", "__sys_recvfrom", "ksys_read"];
 const WAITING: [&str; 1] = ["do_epoll_wait"];
-/// On loopback the sender's call delivers the packet too.
+/// On loopback the sender's call delivers the packet too, and wakes who waits for it.
 const DELIVERY: [&str; 1] = ["net_rx_action"];
+const WAKING: [&str; 1] = ["sock_def_readable"];
+/// From one thread to another, or to none.
+const SWITCHING: [&str; 1] = ["__schedule"];
 
 /// Shares of the time, percent.
 #[derive(Debug)]
 pub(crate) struct Profile {
     pub(crate) load: &'static str,
+    /// Whose, by its number.
+    pub(crate) rival: usize,
     pub(crate) sending: f64,
     /// Most of it within `sending`.
     pub(crate) delivery: f64,
+    /// Within `delivery`.
+    pub(crate) waking: f64,
     pub(crate) receiving: f64,
     pub(crate) waiting: f64,
+    /// Most of it within `waiting`.
+    pub(crate) switching: f64,
     pub(crate) kernel: f64,
 }
 
 impl Profile {
-    /// Of floe's own code, with its runtime and C library.
+    /// Of the program's own code, with its libraries.
     pub(crate) fn own(&self) -> f64 {
         (100.0 - self.kernel).max(0.0)
     }
@@ -84,7 +96,7 @@ impl Recording {
     }
 
     /// What was seen; `None` when `perf` could not look into the kernel.
-    pub(crate) fn end(mut self, load: &'static str) -> Option<Profile> {
+    pub(crate) fn end(mut self, load: &'static str, rival: usize) -> Option<Profile> {
         let recorded = self.perf.wait().ok()?.success();
         let report = |arguments: &[&str]| -> Option<String> {
             let output = Command::new("perf")
@@ -102,10 +114,13 @@ impl Recording {
             let of = |names: &[&str]| names.iter().map(|name| share(&symbols, name)).sum();
             Some(Profile {
                 load,
+                rival,
                 sending: of(&SENDING),
                 delivery: of(&DELIVERY),
+                waking: of(&WAKING),
                 receiving: of(&RECEIVING),
                 waiting: of(&WAITING),
+                switching: of(&SWITCHING),
                 kernel: share(&objects, "[kernel.kallsyms]") + share(&objects, "[kernel]"),
             })
         });

@@ -201,8 +201,11 @@ impl Results {
         }
         let mut profiles = Vec::new();
         for row in rows.iter().filter(|_| only.is_none() && !effort.is_try()) {
-            if profile::LOADS.contains(&row.workload.name) {
-                profiles.extend(profiled(&rivals[0], row.workload, effort)?);
+            if !profile::LOADS.contains(&row.workload.name) {
+                continue;
+            }
+            for at in (0..rivals.len()).filter(|at| profile::RIVALS.contains(&rivals[*at].name)) {
+                profiles.extend(profiled((at, &rivals[at]), row.workload, effort)?);
             }
         }
         let busy = [before, load_average()];
@@ -216,13 +219,17 @@ fn load_average() -> Option<f64> {
 }
 
 /// One load once more, looked at by `perf`.
-fn profiled(rival: &Rival, workload: Workload, effort: Effort) -> Result<Option<Profile>, String> {
+fn profiled(
+    (number, rival): (usize, &Rival),
+    workload: Workload,
+    effort: Effort,
+) -> Result<Option<Profile>, String> {
     let server = rival.start()?;
     let Some(recording) = Recording::begin(server.pid(), effort.warmup + effort.duration) else {
         return Ok(None);
     };
     load(&server, workload, workload.job(effort))?;
-    Ok(recording.end(workload.name))
+    Ok(recording.end(workload.name, number))
 }
 
 /// One rival, started for it, under one load, where something has to arrive.
