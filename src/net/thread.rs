@@ -128,7 +128,8 @@ pub(super) fn watch<T: AsFd + AsRawFd>(descriptor: Rc<T>) -> io::Result<AsyncFd<
 /// Runs a shard until it is told to stop.
 pub(super) fn run(parts: Parts, started: Started) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, serve(parts, started))
+    // A task too: what is waited for here is looked at whenever any of them wakes.
+    LocalSet::new().block_on(&runtime, async { tokio::task::spawn_local(serve(parts, started)).await? })
 }
 
 async fn serve(parts: Parts, started: Started) -> io::Result<()> {
