@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::io::{Interest, unix::AsyncFd};
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::select;
 use tokio::sync::{Barrier, Notify, mpsc, oneshot};
-use tokio::task::{AbortHandle, LocalSet};
+use tokio::task::AbortHandle;
 
 use super::bind::Sockets;
 use super::clock::Clock;
@@ -127,9 +128,8 @@ pub(super) fn watch<T: AsFd + AsRawFd>(descriptor: Rc<T>) -> io::Result<AsyncFd<
 
 /// Runs a shard until it is told to stop.
 pub(super) fn run(parts: Parts, started: Started) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // A task too: what is waited for here is looked at whenever any of them wakes.
-    LocalSet::new().block_on(&runtime, async { tokio::task::spawn_local(serve(parts, started)).await? })
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(serve(parts, started))
 }
 
 async fn serve(parts: Parts, started: Started) -> io::Result<()> {
