@@ -20,6 +20,7 @@ use super::Shared;
 use super::credentials::{Allowance, Terms};
 use super::reply::Refused;
 use super::server::Source;
+use crate::policy::Network;
 
 /// Longest key that is looked at, bytes.
 const MAX_KEY: usize = 512;
@@ -196,7 +197,7 @@ impl Access {
     }
 
     fn count_wrong(&self, now: Instant, source: IpAddr) -> Refusal {
-        let place = self.places.hash_one(network(source)) as usize % PLACES;
+        let place = self.places.hash_one(Network::of(source)) as usize % PLACES;
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = &mut wrong[place];
         if entry.since.is_none_or(|since| now.saturating_duration_since(since) >= WINDOW) {
@@ -225,14 +226,6 @@ pub(super) async fn keyed(
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, key) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
-}
-
-/// A host has one IPv4 address, but a whole /64 of IPv6.
-pub(super) fn network(source: IpAddr) -> u128 {
-    match source.to_canonical() {
-        IpAddr::V4(ip) => u128::from(ip.to_bits()),
-        IpAddr::V6(ip) => ip.to_bits() >> 64 << 64,
-    }
 }
 
 #[cfg(test)]
@@ -315,11 +308,16 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_sources_are_one_by_their_64_and_mapped_ones_are_ipv4() {
-        let parse = |text: &str| network(text.parse().unwrap());
-        assert_eq!(parse("2001:db8::1"), parse("2001:db8::ffff:1"));
-        assert_ne!(parse("2001:db8::1"), parse("2001:db8:0:1::1"));
-        assert_eq!(parse("::ffff:192.0.2.1"), parse("192.0.2.1"));
+    fn ipv6_sources_are_one_by_their_64() {
+        let (access, now) = (access(), Instant::now());
+        let shows = |at: u32| {
+            let source = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, at as u16]);
+            access.key(now, source, Some("x")).map(|_| ())
+        };
+        for at in 0..WRONG_KEYS {
+            assert_eq!(shows(at), Err(Refusal::WrongKey));
+        }
+        assert_eq!(shows(WRONG_KEYS), Err(Refusal::TooManyWrong));
     }
 
     #[test]

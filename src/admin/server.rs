@@ -26,9 +26,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::server::TlsStream;
 
-use super::access::network;
 use super::reply;
 use crate::net::{Accept, Recorded, Visitor};
+use crate::policy::Network;
 
 /// Request line and headers, bytes.
 const MAX_HEAD: usize = 16 * 1024;
@@ -195,11 +195,11 @@ pub(super) async fn run<A: Arrivals>(
 
 /// Closes the oldest connection of the source that has most of them.
 fn make_room(open: &mut VecDeque<Open>) {
-    let mut counts: HashMap<u128, usize> = HashMap::new();
+    let mut counts: HashMap<Network, usize> = HashMap::new();
     let passing = |one: &&Open| !one.stays.is_set();
-    open.iter().filter(passing).for_each(|one| *counts.entry(network(one.source)).or_default() += 1);
+    open.iter().filter(passing).for_each(|one| *counts.entry(Network::of(one.source)).or_default() += 1);
     let heaviest = counts.into_iter().max_by_key(|(_, count)| *count).map(|(source, _)| source);
-    if let Some(at) = open.iter().position(|one| passing(&one) && Some(network(one.source)) == heaviest)
+    if let Some(at) = open.iter().position(|one| passing(&one) && Some(Network::of(one.source)) == heaviest)
         && let Some(one) = open.remove(at)
     {
         one.task.abort();

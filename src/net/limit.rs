@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::policy::Network;
+
 /// Counts open connections by IPv4 address or IPv6 /64.
 #[derive(Debug)]
 pub(super) struct ConnectionLimit {
@@ -19,7 +21,7 @@ struct Open {
     /// Of all sources: what is left of the descriptors is for relays.
     most: u32,
     total: u32,
-    by_source: HashMap<IpAddr, u32, foldhash::fast::RandomState>,
+    by_source: HashMap<Network, u32, foldhash::fast::RandomState>,
 }
 
 impl ConnectionLimit {
@@ -36,7 +38,7 @@ impl ConnectionLimit {
 
     /// One connection more from `ip`; `None` when it, or the server, has its fill.
     pub(super) fn enter(self: &Arc<Self>, ip: IpAddr) -> Option<Permit> {
-        let source = source(ip);
+        let source = Network::of(ip);
         let mut open = self.lock();
         let held = open.by_source.get(&source).copied().unwrap_or_default();
         if open.total >= open.most || (open.max != 0 && held >= open.max) {
@@ -58,7 +60,7 @@ impl ConnectionLimit {
 #[derive(Debug)]
 pub(super) struct Permit {
     limit: Arc<ConnectionLimit>,
-    source: IpAddr,
+    source: Network,
 }
 
 impl Drop for Permit {
@@ -71,14 +73,6 @@ impl Drop for Permit {
                 open.by_source.remove(&self.source);
             }
         }
-    }
-}
-
-/// What counts as one source: a whole /64 is one subscriber's to choose from.
-fn source(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
     }
 }
 

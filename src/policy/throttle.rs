@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::Network;
 use crate::relay::time::Instant;
 use crate::relay::world::Throttle;
 
@@ -46,15 +47,14 @@ impl SourceThrottle {
     fn take(&self, limit: Option<&Limit>, now: Instant, source: IpAddr) -> bool {
         let Some(limit) = limit else { return true };
         let now = now.micros().saturating_mul(1000);
-        match source.to_canonical() {
-            IpAddr::V4(address) => limit.sources.take(now, self.place(address)),
-            IpAddr::V6(address) => {
-                // The site is asked second: a source over its own limit takes
-                // nothing from its neighbours.
-                let subnet = address.to_bits() >> 64;
-                limit.sources.take(now, self.place(subnet)) && limit.sites.take(now, self.place(subnet >> 16))
+        let source = Network::of(source);
+        // The site is asked second: a source over its own limit takes nothing from
+        // its neighbours.
+        limit.sources.take(now, self.place(source))
+            && match source {
+                Network::V4(_) => true,
+                Network::V6(subnet) => limit.sites.take(now, self.place(subnet >> 16)),
             }
-        }
     }
 
     fn place(&self, source: impl Hash) -> u64 {
