@@ -17,6 +17,7 @@
 //! - [`relay`]: the TURN engine, sans-IO: a packet and a time go in, a route
 //!   comes out.
 //! - [`wire`]: bytes to messages and back.
+//! - [`files`]: replaces a file safely, for whoever keeps something.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("floe runs on Linux only: its packet path uses recvmmsg, sendmmsg and epoll");
@@ -28,6 +29,7 @@ pub mod auth;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod files;
 pub mod net;
 pub mod policy;
 pub mod relay;

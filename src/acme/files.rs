@@ -2,13 +2,15 @@
 //! account's key, and the certificate with its chain and key in one file, so that
 //! a reader never sees one without the other.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use crate::files;
 
 /// Below the state directory.
 const DIRECTORY: &str = "acme";
@@ -69,16 +71,7 @@ impl Files {
     fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         let written = || {
             DirBuilder::new().mode(0o700).recursive(true).create(&self.0)?;
-            let beside = path.with_extension("new");
-            match fs::remove_file(&beside) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-            let mut file = File::options().write(true).create_new(true).mode(0o600).open(&beside)?;
-            file.write_all(content)?;
-            file.sync_all()?;
-            fs::rename(&beside, path)?;
-            File::open(&self.0)?.sync_all()
+            files::replace(path, content)
         };
         written().map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
     }

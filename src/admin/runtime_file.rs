@@ -6,13 +6,14 @@
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::process;
+use crate::files;
 
 /// Largest file that is read, bytes.
 const MAX_FILE: u64 = 256 * 1024;
@@ -145,20 +146,10 @@ impl Drop for RuntimeFile {
 
 /// Puts it there whole; an error leaves what was there.
 pub fn put(path: &Path, runtime: &Runtime) -> Result<(), WriteError> {
-    let unfinished = path.with_extension("new");
-    let write = || {
-        // Left over from a process of this number that was killed.
-        let _ = fs::remove_file(&unfinished);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-        file.write_all(&serde_json::to_vec_pretty(runtime)?)?;
-        // Some file systems tell no earlier that they are full.
-        file.sync_all()?;
-        fs::rename(&unfinished, path)
-    };
-    write().map_err(|error| {
-        let _ = fs::remove_file(&unfinished);
-        WriteError::Io(path.to_owned(), error)
-    })
+    let written = serde_json::to_vec_pretty(runtime)
+        .map_err(io::Error::from)
+        .and_then(|content| files::replace(path, &content));
+    written.map_err(|error| WriteError::Io(path.to_owned(), error))
 }
 
 /// Servers that run now, the newest first, and the files they were found by.

@@ -3,13 +3,13 @@
 //! forgotten once it would have expired.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::time_limited::{self, NAME_BYTES};
+use crate::files;
 use crate::relay::time::UnixTime;
 use crate::relay::world::{Account, Standing, ThirdParty, Users};
 
@@ -90,7 +90,7 @@ impl Revocations {
             names.insert(name.to_owned(), expiry.secs());
         }
         let Some(path) = &*file else { return Ok(()) };
-        let written = self.content(now).and_then(|content| replace(path, &content));
+        let written = self.content(now).and_then(|content| files::replace(path, &content));
         written.map_err(|error| RevokeError::Io(path.clone(), error))
     }
 
@@ -140,21 +140,6 @@ impl<U: Users> Users for Unrevoked<U> {
     fn third_party(&self) -> Option<&dyn ThirdParty> {
         self.users.third_party()
     }
-}
-
-/// The old content or the new one is there, whatever happens; on return the new
-/// one, after a power cut too.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    let write = || {
-        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
-    };
-    // A full disk needs the room that half a file takes.
-    write().inspect_err(|_| drop(fs::remove_file(&beside)))
 }
 
 #[cfg(test)]
