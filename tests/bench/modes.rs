@@ -127,6 +127,16 @@ fn several_rates_are_several_steps() {
 }
 
 #[test]
+fn what_a_warm_up_could_not_send_takes_no_time_from_what_is_measured() {
+    let server = Server::start(|_| {});
+    // More than any machine can: the warm-up's share alone is longer than the run.
+    let arguments = ["--rate", "100M", "--duration", "500ms", "--warmup", "500ms", "--clients", "2"];
+    let step = run(&mut as_alice("relay", &url(server.udp(), "udp"), &arguments)).step();
+    assert!(number(&step["sent"]) > 0.0 && number(&step["delivered"]) > 0.0, "{step:#}");
+    assert!(step["generator"]["bottleneck"].is_string(), "{step:#}");
+}
+
+#[test]
 fn binding_requests_need_no_login() {
     let server = Server::start(|_| {});
     let mut delivered = 0.0;

@@ -232,8 +232,8 @@ impl<'a> Worker<'a> {
     fn run(&mut self, step: Step) -> Seen {
         let plan = self.plan;
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let (start, until) = (nanos(step.start), nanos(step.until));
-        self.flows.begin(step.tag, nanos(step.measured_from)..until, nanos(step.moment));
+        let (start, measured_from, until) = (nanos(step.start), nanos(step.measured_from), nanos(step.until));
+        self.flows.begin(step.tag, measured_from..until, nanos(step.moment));
         let dropped = self.dropped();
         let stopwatch = Stopwatch::start();
 
@@ -247,6 +247,10 @@ impl<'a> Worker<'a> {
             // What was due in time is sent, unless far too late.
             if due(burst, now) >= until || now >= until + nanos(GRACE) || plan.is_stopped() {
                 break;
+            }
+            // What it was too late for before is left: the measured time is for its own.
+            if let Some(gap) = gap.filter(|_| now >= measured_from) {
+                burst = burst.max((measured_from.saturating_sub(start) as f64 / gap).ceil() as u64);
             }
             let mut sent = 0;
             while due(burst, now) <= now.min(until - 1) && sent < SEND_A_TURN && now >= start {
