@@ -1,8 +1,10 @@
 //! Certificates from an ACME server (RFC 8555), obtained and renewed while the
-//! server runs: one for all names of `[acme]`. What is issued goes into a file of
-//! the state directory and from there to [`Certificates`]; sessions keep what they
+//! server runs: one for all names of `[acme]`. What is issued goes to
+//! [`Certificates`] and into a file of the state directory; sessions keep what they
 //! began with. Whatever fails, the certificate that is there stays; the failure is
-//! logged and counted, and tried again later.
+//! logged and counted, and tried again later. On a full disk the account and the
+//! certificate are used from memory until there is room, so that the server is not
+//! asked for others again and again.
 //!
 //! `instant-acme` speaks the protocol: it takes the HTTP client it is given and
 //! ring, and knows ARI (RFC 9773). `rustls-acme` is a TLS acceptor of its own,
@@ -73,7 +75,7 @@ pub enum Proof {
     Tls(Arc<TlsChallenges>),
 }
 
-/// Orders, and what came of them.
+/// Orders, and what came of them. What was issued and can't be kept counts as both.
 #[derive(Debug, Default)]
 pub struct Tally {
     issued: AtomicU64,
@@ -81,7 +83,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Certificates issued, and attempts that failed.
+    /// Certificates issued, and attempts that failed: to have one, or to keep it.
     pub fn read(&self) -> (u64, u64) {
         (self.issued.load(Relaxed), self.failed.load(Relaxed))
     }
@@ -139,20 +141,22 @@ impl Keeper {
                 Answers::Http(tokens)
             }
         };
-        let mut work = Work { settings, files, http, answers, account: None };
+        let mut work =
+            Work { settings, files, http, answers, tally, account: None, unkept: Unkept::default() };
         let mut failures = Failures::default();
         let mut plan = work.plan();
         loop {
+            let retry = work.keep();
             work.take_advice(&mut plan).await;
             let now = SystemTime::now();
             let left = plan.due.duration_since(now).unwrap_or_default();
             if !left.is_zero() {
-                sleep(left.min(plan.wait_at_most(now))).await;
+                sleep(left.min(plan.wait_at_most(now)).min(retry)).await;
                 continue;
             }
             match work.renew(&plan, &certificates).await {
                 Ok(()) => {
-                    tally.issued.fetch_add(1, Relaxed);
+                    work.tally.issued.fetch_add(1, Relaxed);
                     plan = work.plan();
                     // It has no advice yet that is worth another order at once.
                     plan.advice = SystemTime::now() + LOOK;
@@ -167,7 +171,7 @@ impl Keeper {
                     }
                 }
                 Err(failed) => {
-                    tally.failed.fetch_add(1, Relaxed);
+                    work.tally.failed.fetch_add(1, Relaxed);
                     let pause = failures.pause(failed.reached, rand::random());
                     let again = pause.as_secs();
                     tracing::error!(target: "floe::acme", error = %failed.text, again, "no certificate; tried again later");
@@ -228,7 +232,17 @@ struct Work {
     files: Files,
     http: Http,
     answers: Answers,
+    tally: Arc<Tally>,
     account: Option<Account>,
+    unkept: Unkept,
+}
+
+/// What is in use, and not on the disk yet.
+#[derive(Default)]
+struct Unkept {
+    account: Option<KeptAccount<AccountCredentials>>,
+    certificate: Option<String>,
+    failures: Failures,
 }
 
 impl Work {
@@ -236,7 +250,8 @@ impl Work {
     fn plan(&self) -> Plan {
         let now = SystemTime::now();
         let chance = rand::random();
-        let current = self.files.read_certificate().and_then(|pem| match Issued::read(&pem) {
+        let pem = self.unkept.certificate.clone().or_else(|| self.files.read_certificate());
+        let current = pem.and_then(|pem| match Issued::read(&pem) {
             Ok(issued) => Some(issued).filter(|issued| issued.is_for(&self.settings.names)),
             Err(error) => {
                 let file = self.files.certificate();
@@ -246,6 +261,24 @@ impl Work {
         });
         let due = current.as_ref().map_or(now, |issued| issued.life.renewal(chance));
         Plan { current, due, advice: now, chance }
+    }
+
+    /// Puts on the disk what is not there yet. Returns after how long to try again.
+    fn keep(&mut self) -> Duration {
+        let Unkept { account, certificate, failures } = &mut self.unkept;
+        let written = [
+            account.as_ref().map_or(Ok(()), |account| self.files.write_account(account)),
+            certificate.as_ref().map_or(Ok(()), |pem| self.files.write_certificate(pem)),
+        ];
+        let Err(error) = written.into_iter().collect::<io::Result<()>>() else {
+            self.unkept = Unkept::default();
+            return LOOK;
+        };
+        self.tally.failed.fetch_add(1, Relaxed);
+        let pause = failures.pause(false, rand::random());
+        let again = pause.as_secs();
+        tracing::error!(target: "floe::acme", %error, again, "in use, but lost with a restart; kept later");
+        pause
     }
 
     /// Asks the server when to renew (RFC 9773); what can't be had changes
@@ -269,7 +302,7 @@ impl Work {
         }
     }
 
-    /// Obtains a certificate, keeps it, and has it shown.
+    /// Obtains a certificate and has it shown; it is still to be kept.
     async fn renew(&mut self, plan: &Plan, certificates: &Arc<Certificates>) -> Result<(), Failed> {
         let account = self.account().await?;
         let Settings { names, profile, .. } = &self.settings;
@@ -279,7 +312,7 @@ impl Work {
             Ok(pem) => pem,
             Err(error) => {
                 if is_account_unknown(&error) {
-                    self.account = None;
+                    (self.account, self.unkept.account) = (None, None);
                     self.files.forget_account();
                 }
                 return Err(error.into());
@@ -290,12 +323,10 @@ impl Work {
         if !issued.is_for(names) {
             return Err(Failed::here("what the server has issued is for other names"));
         }
-        self.files.write_certificate(&pem).map_err(Failed::here)?;
-        let certificates = Arc::clone(certificates);
-        let taken = tokio::task::spawn_blocking(move || certificates.take_obtained()).await;
-        taken.map_err(Failed::here)?.map_err(Failed::here)?;
+        certificates.take(pem.clone().into_bytes()).map_err(Failed::here)?;
         let not_after = issued.life.ends.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         tracing::info!(target: "floe::acme", ?names, not_after, "a new certificate is shown");
+        self.unkept.certificate = Some(pem);
         Ok(())
     }
 
@@ -319,9 +350,9 @@ impl Work {
                     only_return_existing: false,
                 };
                 let (account, credentials) = builder.create(&new, directory.clone(), None).await?;
-                let kept =
-                    KeptAccount { directory: directory.clone(), contact: contact.clone(), credentials };
-                self.files.write_account(&kept).map_err(Failed::here)?;
+                let (directory, contact) = (directory.clone(), contact.clone());
+                self.unkept.account = Some(KeptAccount { directory, contact, credentials });
+                self.keep();
                 account
             }
         };

@@ -110,7 +110,19 @@ pub struct Set {
 #[derive(Debug)]
 struct Obtained {
     file: PathBuf,
-    current: Mutex<Option<Loaded>>,
+    current: Mutex<Option<Issued>>,
+}
+
+/// What is shown, and what it was read from: that may not be in the file.
+struct Issued {
+    pem: Vec<u8>,
+    loaded: Loaded,
+}
+
+impl fmt::Debug for Issued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issued").field("loaded", &self.loaded).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -196,10 +208,24 @@ impl Certificates {
     /// It can't be used; what was there before stays.
     pub fn take_obtained(&self) -> Result<(), CertificateError> {
         let Some(obtained) = &self.obtained else { return Ok(()) };
+        let pem = read_file(&obtained.file).map_err(|error| CertificateError::Certificate {
+            path: obtained.file.clone(),
+            fault: Fault::Unreadable(error),
+        })?;
+        self.take(pem)
+    }
+
+    /// Shows this from now on, whether the file of [`Certificates::await_another`]
+    /// holds it or not: a certificate, its chain and its key.
+    ///
+    /// # Errors
+    /// It can't be used; what was there before stays.
+    pub fn take(&self, pem: Vec<u8>) -> Result<(), CertificateError> {
+        let Some(obtained) = &self.obtained else { return Ok(()) };
         let files =
             CertificateFiles { certificate: obtained.file.clone(), private_key: obtained.file.clone() };
-        let loaded = Loaded::read(&files, self.set().dtls)?;
-        *obtained.now() = Some(loaded);
+        let loaded = Loaded::parse(&files, [&pem, &pem], self.set().dtls)?;
+        *obtained.now() = Some(Issued { pem, loaded });
         Ok(())
     }
 
@@ -207,10 +233,10 @@ impl Certificates {
     pub fn replace(&self, set: Set) {
         let is_first_for_dtls = set.dtls && !self.set().dtls;
         *self.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
-        let is_issued = self.obtained.as_ref().is_some_and(|obtained| obtained.now().is_some());
+        let issued = || Some(self.obtained.as_ref()?.now().as_ref()?.pem.clone());
         if is_first_for_dtls
-            && is_issued
-            && let Err(error) = self.take_obtained()
+            && let Some(pem) = issued()
+            && let Err(error) = self.take(pem)
         {
             tracing::error!(target: "floe::tls", %error, "what was issued is not shown over DTLS");
         }
@@ -239,7 +265,7 @@ impl Certificates {
             |pair: &Pair| (pair.files.certificate.display().to_string(), pair.now().loaded.not_after);
         let set = self.set();
         let obtained = self.obtained.iter().filter_map(|obtained| {
-            let not_after = obtained.now().as_ref()?.not_after;
+            let not_after = obtained.now().as_ref()?.loaded.not_after;
             Some((obtained.file.display().to_string(), not_after))
         });
         set.pairs.iter().map(expiry).chain(obtained).collect()
@@ -247,14 +273,15 @@ impl Certificates {
 
     /// The host name that the default certificate is for, if it says one.
     pub fn host(&self) -> Option<String> {
-        let issued = || self.obtained.as_ref()?.now().as_ref()?.name.clone();
+        let issued = || self.obtained.as_ref()?.now().as_ref()?.loaded.name.clone();
         self.set().host().or_else(issued)
     }
 
     /// The default one first.
     fn all(&self) -> Vec<Loaded> {
         let set = self.set();
-        let obtained = self.obtained.iter().filter_map(|obtained| obtained.now().clone());
+        let loaded = |obtained: &Obtained| Some(obtained.now().as_ref()?.loaded.clone());
+        let obtained = self.obtained.iter().filter_map(loaded);
         set.pairs.iter().map(|pair| pair.now().loaded.clone()).chain(obtained).collect()
     }
 
@@ -350,7 +377,7 @@ impl Pair {
 
 impl Obtained {
     /// As [`Pair::now`].
-    fn now(&self) -> MutexGuard<'_, Option<Loaded>> {
+    fn now(&self) -> MutexGuard<'_, Option<Issued>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -360,10 +387,20 @@ impl Loaded {
         let CertificateFiles { certificate: path, private_key } = files;
         let certificate = |fault| CertificateError::Certificate { path: path.clone(), fault };
         let key = |fault| CertificateError::PrivateKey { path: private_key.clone(), fault };
-        let malformed = |what: &str| Fault::Malformed(what.to_owned());
+        let chain = read_file(path).map_err(|error| certificate(Fault::Unreadable(error)))?;
+        let secret = read_file(private_key).map_err(|error| key(Fault::Unreadable(error)))?;
+        Self::parse(files, [&chain, &secret], dtls)
+    }
 
-        let pem = read_file(path).map_err(|error| certificate(Fault::Unreadable(error)))?;
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+    /// What these files hold, or would.
+    fn parse(files: &CertificateFiles, pem: [&[u8]; 2], dtls: bool) -> Result<Self, CertificateError> {
+        let CertificateFiles { certificate: path, private_key } = files;
+        let certificate = |fault| CertificateError::Certificate { path: path.clone(), fault };
+        let key = |fault| CertificateError::PrivateKey { path: private_key.clone(), fault };
+        let malformed = |what: &str| Fault::Malformed(what.to_owned());
+        let [pem, secret] = pem;
+
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(pem)
             .collect::<Result<_, _>>()
             .map_err(|_| certificate(malformed("is not PEM")))?;
         let own = chain.first().ok_or_else(|| certificate(malformed("holds no certificate in PEM")))?;
@@ -373,8 +410,7 @@ impl Loaded {
         let not_after = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
         let name = host(&parsed);
 
-        let pem = read_file(private_key).map_err(|error| key(Fault::Unreadable(error)))?;
-        let secret = PrivateKeyDer::from_pem_slice(&pem)
+        let secret = PrivateKeyDer::from_pem_slice(secret)
             .map_err(|_| key(malformed("holds no private key in PEM (an encrypted one can't be used)")))?;
         let signing = provider()
             .key_provider

@@ -166,12 +166,15 @@ fn what_was_issued_is_shown_over_dtls_once_that_is_served() {
     let pair = directory.pair("a", &["a.test"], &PKCS_ECDSA_P256_SHA256);
     let both = [&pair.private_key, &pair.certificate].map(|file| fs::read_to_string(file).unwrap());
     let mut certificates = Certificates::load([], false).unwrap();
-    certificates.await_another(directory.write("issued.pem", &both.concat()));
+    let file = directory.write("issued.pem", &both.concat());
+    certificates.await_another(file.clone());
     certificates.take_obtained().unwrap();
     let is_shown = |certificates: &Certificates| {
         certificates.dtls_context(None, None::<std::iter::Empty<u16>>).is_some()
     };
     assert!(!is_shown(&certificates));
+    // It may be in use and not on the disk.
+    fs::remove_file(file).unwrap();
     certificates.replace(Set::load([], true).unwrap());
     assert!(is_shown(&certificates));
 }

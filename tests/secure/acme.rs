@@ -160,20 +160,44 @@ fn a_name_that_is_not_ours_gets_none_and_the_reason_is_said() {
 }
 
 #[test]
-fn what_cannot_be_kept_is_not_shown_and_the_old_one_stays() {
+fn what_cannot_be_kept_is_in_use_all_the_same_and_kept_when_it_can_be() {
     let Some(mut site) = Site::new() else { return };
     site.open();
     let server = Server::start(|config| {
         site.configure(config, "tls-alpn-01", &[HOST]);
         kept(&site.authority, config.state_directory(), -70..20);
-        // As on a full disk: the new file can't be made, for it is a directory.
-        let folder = config.state_directory().join("acme");
-        fs::create_dir_all(folder.join("certificate.new/full")).unwrap();
+        // As on a full disk: the new files can't be made, for they are directories.
+        for name in ["account.new", "certificate.new"] {
+            fs::create_dir_all(config.state_directory().join("acme").join(name).join("full")).unwrap();
+        }
     });
-    wait("it is said", || orders(&server, "failed") == 1.0);
-    server.logs("certificate.pem: ");
-    assert_eq!(orders(&server, "issued"), 0.0);
-    client(site.authority.connect(site.tls())).ping();
+    let folder = server.directory().join("acme");
+    let old = fs::read(folder.join("certificate.pem")).unwrap();
+    wait("it is shown", || orders(&server, "issued") == 1.0);
+    client(site.connect(HOST).unwrap()).ping();
+    wait("it is said", || orders(&server, "failed") >= 2.0);
+    server.logs("account.json: ");
+    server.logs("lost with a restart");
+    assert_eq!(fs::read(folder.join("certificate.pem")).unwrap(), old);
+
+    for name in ["account.new", "certificate.new"] {
+        fs::remove_dir_all(folder.join(name)).unwrap();
+    }
+    wait("it is kept", || fs::read(folder.join("certificate.pem")).unwrap() != old);
+    assert!(folder.join("account.json").is_file());
+    assert_eq!(orders(&server, "issued"), 1.0, "it is asked for once");
+}
+
+#[test]
+fn an_account_that_cannot_be_kept_serves_all_the_same() {
+    let Some(mut site) = Site::new() else { return };
+    site.open();
+    let server = Server::start(|config| {
+        site.configure(config, "tls-alpn-01", &[HOST]);
+        fs::create_dir_all(config.state_directory().join("acme/account.new/full")).unwrap();
+    });
+    wait("it is issued", || orders(&server, "issued") == 1.0);
+    client(site.connect(HOST).unwrap()).ping();
 }
 
 /// A directory that adds renewal information (RFC 9773) to that of the ACME
