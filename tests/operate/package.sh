@@ -6,6 +6,7 @@
 #   unshare --mount --net --pid --fork --kill-child sh tests/operate/package.sh PACKAGE
 set -eu
 package=$1
+published=$(cd "$(dirname "$0")/../import" && pwd)
 
 step() { echo "== $*"; }
 wrong() { echo "wrong: $*"; exit 1; }
@@ -149,6 +150,37 @@ says 'no new allocations' floe drain
 fails draining floe status --timeout 1
 inside floe healthcheck
 stop
+
+step 'what the dashboard and the alerts ask for is served'
+start
+inside curl -sS http://127.0.0.1:8080/metrics >"$layers/metrics"
+asked=$(grep -oh 'floe_[a-z_]*' "$root/$doc/deploy/grafana/dashboard.json" "$root/$doc/deploy/grafana/alerts.yaml" | sort -u)
+[ "$asked" ] || wrong 'no metric is asked for'
+for metric in $asked; do
+  # Where certificates are ordered alone.
+  [ "$metric" = floe_acme_orders_total ] || grep -q "^${metric}[ {]" "$layers/metrics" || wrong "no $metric"
+done
+stop
+
+step "from coturn's configuration, as manuals have it"
+ip link add uplink type veth peer name world
+ip address add 20.0.0.7/24 dev uplink
+ip link set uplink up
+ip link set world up
+ip route add default dev uplink
+for project in bigbluebutton jitsi livekit nextcloud synapse; do
+  rm -f "$root/etc/floe/floe.toml"
+  cp "$published/$project.conf" "$root/etc/turnserver.conf"
+  says 'a NEW ' floe config import-coturn /etc/turnserver.conf --output /etc/floe/floe.toml
+  inside chgrp floe /etc/floe/floe.toml
+  inside chmod 640 /etc/floe/floe.toml
+  start
+  # With users alone there are no credentials to be made for it.
+  login=$(sed -n 's/^users.*livekit = "\(.*\)".*/--username livekit --password \1/p' "$root/etc/floe/floe.toml")
+  # shellcheck disable=SC2086
+  says '^connected through relay' floe pair $login
+  stop
+done
 
 step 'upgrade, with the configuration changed'
 echo '# mine' >>"$root/etc/floe/floe.toml"
