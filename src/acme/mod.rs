@@ -26,7 +26,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use instant_acme::{Account, AccountCredentials, Error, NewAccount};
 use tokio::task::JoinSet;
@@ -146,12 +146,11 @@ impl Keeper {
         let mut failures = Failures::default();
         let mut plan = work.plan();
         loop {
-            let retry = work.keep();
             work.take_advice(&mut plan).await;
             let now = SystemTime::now();
             let left = plan.due.duration_since(now).unwrap_or_default();
             if !left.is_zero() {
-                sleep(left.min(plan.wait_at_most(now)).min(retry)).await;
+                work.rest(left.min(plan.wait_at_most(now))).await;
                 continue;
             }
             match work.renew(&plan, &certificates).await {
@@ -167,7 +166,7 @@ impl Keeper {
                         let pause = failures.pause(true, rand::random());
                         let again = pause.as_secs();
                         tracing::error!(target: "floe::acme", again, "the new certificate is due already; is the clock right?");
-                        sleep(pause).await;
+                        work.rest(pause).await;
                     }
                 }
                 Err(failed) => {
@@ -175,7 +174,7 @@ impl Keeper {
                     let pause = failures.pause(failed.reached, rand::random());
                     let again = pause.as_secs();
                     tracing::error!(target: "floe::acme", error = %failed.text, again, "no certificate; tried again later");
-                    sleep(pause).await;
+                    work.rest(pause).await;
                 }
             }
         }
@@ -261,6 +260,18 @@ impl Work {
         });
         let due = current.as_ref().map_or(now, |issued| issued.life.renewal(chance));
         Plan { current, due, advice: now, chance }
+    }
+
+    /// Waits, and meanwhile puts on the disk what is not there yet, beginning at once.
+    async fn rest(&mut self, length: Duration) {
+        let end = Instant::now() + length;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            sleep(left.min(self.keep())).await;
+        }
     }
 
     /// Puts on the disk what is not there yet. Returns after how long to try again.

@@ -200,6 +200,22 @@ fn an_account_that_cannot_be_kept_serves_all_the_same() {
     client(site.connect(HOST).unwrap()).ping();
 }
 
+#[test]
+fn an_account_is_kept_long_before_the_next_order() {
+    let Some(mut site) = Site::new() else { return };
+    site.open();
+    let server = Server::start(|config| {
+        site.configure(config, "tls-alpn-01", &[HOST]);
+        // Not where the authority looks: minutes pass until the next one.
+        config.set("listen.tls", vec![format!("{}:5003", site.address)]);
+        fs::create_dir_all(config.state_directory().join("acme/account.new/full")).unwrap();
+    });
+    let folder = server.directory().join("acme");
+    server.logs("no certificate; tried again later");
+    fs::remove_dir_all(folder.join("account.new")).unwrap();
+    wait("it is kept", || folder.join("account.json").is_file());
+}
+
 /// A directory that adds renewal information (RFC 9773) to that of the ACME
 /// server, and gives it: the certificate is to be replaced at once. Returns its
 /// URL.
