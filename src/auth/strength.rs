@@ -12,18 +12,13 @@ const PASSWORD_LENGTH: usize = 8;
 const DIFFERENT_CHARACTERS: usize = 5;
 
 /// What placeholders begin with, in lower case and with letters and digits only.
-const PLACEHOLDER_BEGINNINGS: &[&str] = &[
-    "your",
-    "changeme",
-    "changethis",
-    "changein",
-    "changeto",
-    "replace",
-    "insert",
-    "putyour",
-    "enteryour",
-    "modifyme",
-];
+const PLACEHOLDER_BEGINNINGS: &[&str] =
+    &["changeinprod", "changeme", "changethis", "modifyme", "replacethis"];
+
+/// What placeholders begin with as a passphrase may too, and what they ask for.
+const REQUEST_BEGINNINGS: &[&str] = &["changeto", "enteryour", "insert", "putyour", "replace", "your"];
+const REQUESTED: &[&str] =
+    &["domain", "here", "key", "password", "random", "realm", "secret", "server", "string", "token"];
 
 /// What stands around placeholders.
 const PLACEHOLDER_BRACKETS: &[(&str, &str)] =
@@ -45,9 +40,9 @@ const SAMPLES: &[&str] = &[
     "examplesecret",
     "floe",
     "hero",
+    "insecure",
     "key1",
     "key2",
-    "insecure",
     "letmein",
     "logen",
     "longandcryptic",
@@ -61,11 +56,12 @@ const SAMPLES: &[&str] = &[
     "passw0rd",
     "password",
     "password1",
-    "password2",
     "password123",
     "password1234",
+    "password2",
     "qwerty",
     "qwertyui",
+    "replaceme",
     "secret",
     "secretkey",
     "secretpassword",
@@ -102,9 +98,11 @@ pub fn is_placeholder(text: &str) -> bool {
     let plain = plain(text);
     let within = |(open, close): &(&str, &str)| text.strip_prefix(open)?.strip_suffix(close);
     let variable = |name: &str| name.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
-    PLACEHOLDER_BEGINNINGS.iter().any(|beginning| plain.starts_with(beginning))
+    let begins = |beginnings: &[&str]| beginnings.iter().any(|beginning| plain.starts_with(beginning));
+    begins(PLACEHOLDER_BEGINNINGS)
+        || (begins(REQUEST_BEGINNINGS) && REQUESTED.iter().any(|what| plain.contains(what)))
         || PLACEHOLDER_BRACKETS.iter().filter_map(within).any(is_words)
-        || text.strip_prefix('$').is_some_and(variable)
+        || text.strip_prefix('$').is_some_and(|name| variable(name) && is_words(name))
         || (!text.is_empty() && text.chars().all(|c| "xX.…*-_ ".contains(c)))
 }
 
@@ -166,7 +164,7 @@ fn weakness(text: &str, least: usize, short: &'static str) -> Option<&'static st
 
 /// Its letters and digits, as [`SAMPLES`] are written.
 fn plain(text: &str) -> String {
-    text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]
@@ -201,6 +199,7 @@ mod tests {
             "CHANGE_ME_TO_A_LONG_RANDOM_STRING",
             "your-secure-turn-secret-123",
             "REPLACE_WITH_64_CHAR_RANDOM_SECRET",
+            "INSERT_SECRET_HERE",
             "xxxxxxxx-xxxx-xxxx",
             "................",
         ] {
@@ -209,9 +208,14 @@ mod tests {
         for own in [
             "<5f2b8c1d9e7a4036f1c2d3b4a5968778>",
             "$5f2b8c1d9e7a4036f1c2d3b4a5968778",
+            "$5F2B8C1D9E7A4036F1C2D3B4A5968778",
             "[k3Vq9x*Tz0LmN4wBp]",
             "correct horse battery staple",
+            "You rock the boat, Berta",
+            "insert coin, 2 players",
+            "replacement bus 0815",
             "ключ-от-квартиры-где",
+            "мой-secret-для-звонков",
             "!?:;+#~&%$§=/()<>",
         ] {
             assert_eq!(weak_secret(own), None, "{own}");
