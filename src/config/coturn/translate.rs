@@ -230,8 +230,9 @@ fn secure_listeners<'a>(
                 true => draft.leave_out(line, "coturn serves no TLS without both cert and pkey"),
                 false => draft.leave_out(
                     line,
-                    "there is no such file here, so no TLS is served, nor by coturn; when there is one, set \
-                     tls.certificate, tls.private-key and listen.tls, or let floe get one: [acme]",
+                    "there is no such file here, so no TLS is served, nor by coturn, which looks for a relative \
+                     path in /etc and elsewhere too; when there is one, set tls.certificate, tls.private-key and \
+                     listen.tls, or let floe get one: [acme]",
                 ),
             }
         }
