@@ -24,7 +24,8 @@ pub(super) const USER: &str = "floe-pair";
 pub(super) struct Surroundings {
     /// Its TURN listeners, best first; empty when there is none.
     pub(super) servers: Vec<ServerUrl>,
-    /// Time-limited credentials for it; `None` when there is no server.
+    /// Time-limited credentials for it; `None` when there is no server, or one of
+    /// this process's own that has no secret.
     pub(super) credentials: Option<Result<Credentials, NoCredentials>>,
     /// Its admin address, `http://HOST:PORT`.
     pub(super) admin: Option<String>,
