@@ -321,7 +321,7 @@ fn tls(page: &mut Page, admissions: Admissions) {
     if let Some(orders) = orders {
         page.counter(
             "floe_acme_orders_total",
-            "Certificates asked for at the ACME server, and what came of it.",
+            "Certificates issued by the ACME server, and failed attempts to have or to keep one.",
             [("issued", orders.issued), ("failed", orders.failed)]
                 .map(|(outcome, n)| (vec![("outcome", outcome.to_owned())], n)),
         );
