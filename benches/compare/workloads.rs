@@ -204,8 +204,16 @@ impl Results {
             if !profile::LOADS.contains(&row.workload.name) {
                 continue;
             }
-            for at in (0..rivals.len()).filter(|at| profile::RIVALS.contains(&rivals[*at].name)) {
-                profiles.extend(profiled((at, &rivals[at]), row.workload, effort)?);
+            for (at, rival) in rivals.iter().enumerate() {
+                if profile::RIVALS.contains(&rival.name) && row.workload.is_for(rival) {
+                    match profiled((at, rival), row.workload, effort) {
+                        Ok(profile) => profiles.extend(profile),
+                        // All else has been measured.
+                        Err(error) => {
+                            eprintln!("{}, {}: no profile: {error}", row.workload.name, rival.title)
+                        }
+                    }
+                }
             }
         }
         let busy = [before, load_average()];
