@@ -24,7 +24,7 @@ pub(crate) const RIVALS: [&str; 3] = ["floe", "coturn", "bare"];
 /// The kernel's functions for each kind of call; they are the same on every
 /// architecture. None is within another one.
 const SENDING: [&str; 5] = ["__sys_sendmsg", "__sys_sendmmsg", "__sys_sendto", "do_writev", "ksys_write"];
-const RECEIVING: [&str; 4] = ["do_recvmmsg", "__sys_recvmsg", "__sys_recvfrom", "ksys_read"];
+const RECEIVING: [&str; 5] = ["do_recvmmsg", "__sys_recvmsg", "__sys_recvfrom", "ksys_read", "do_readv"];
 const WAITING: [&str; 1] = ["do_epoll_wait"];
 /// On loopback the sender's call delivers the packet too, and wakes who waits for it.
 const DELIVERY: [&str; 1] = ["net_rx_action"];
