@@ -84,7 +84,7 @@ fn page(results: &Results) -> String {
          brackets. Payloads have 172 bytes and 20 clients send unless the load says otherwise. CPU is that of the\n\
          server's own threads (`schedstat`), for each packet that came out at the far end byte for byte. The forwarder\n\
          is the floor: batches as floe's, a socket for each client, and no work of its own (no authentication, timers,\n\
-         permissions or metrics). An aim that lies below *forwarder ÷ coturn* is out of reach on the machine.\n\
+         permissions or metrics): *forwarder ÷ coturn* is about the least that can be reached on the machine.\n\
          `floe bench` is the generator ([how it measures](../README.md#how-much-does-it-carry)); it shares the CPUs with\n\
          the server here.\n\n",
     );
@@ -211,7 +211,7 @@ each other at such loads. A server with one thread, as that of the `turn` crate,
 there, and loses packets where one thread is not enough; with `listen.shards = 1` floe does the same. Bursts, where
 packets have company, are cheaper by far.
 
-Measured or weighed for packets alone, and left:
+Weighed, or measured for packets alone by experiments that were not kept:
 
 - io_uring, with the sends of many sockets in one call: measured with 172-byte packets on loopback, 10 % more than
   `sendmsg` for one socket, the same for two, 8 % less for four and 16 % less for sixteen. At these loads a wake-up brings
