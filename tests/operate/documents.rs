@@ -28,7 +28,12 @@ const NOT_RUN: &[(&str, &str)] = &[
         "no container engine; see tests/operate/container.rs",
     ),
     ("floe check", "tests/check runs it against servers of every kind"),
+    (
+        "floe config import-coturn /etc/turnserver.conf >",
+        "tests/operate/package.rs does, with an installed package",
+    ),
     ("systemctl reload", "no service manager runs here"),
+    ("systemctl restart", "likewise"),
     ("kill -", "it would meet any floe of this machine; tests/operate/reload.rs sends them"),
     ("cargo bench", "it takes half an hour; tests/run runs a short form"),
     ("floe bench", "a measurement takes minutes; tests/bench runs each kind for a moment"),

@@ -169,11 +169,8 @@ ip link set uplink up
 ip link set world up
 ip route add default dev uplink
 for project in bigbluebutton jitsi livekit nextcloud synapse; do
-  rm -f "$root/etc/floe/floe.toml"
   cp "$published/$project.conf" "$root/etc/turnserver.conf"
-  says 'a NEW ' floe config import-coturn /etc/turnserver.conf --output /etc/floe/floe.toml
-  inside chgrp floe /etc/floe/floe.toml
-  inside chmod 640 /etc/floe/floe.toml
+  says 'a NEW ' sh -c 'floe config import-coturn /etc/turnserver.conf >/etc/floe/floe.toml'
   start
   # With users alone there are no credentials to be made for it.
   login=$(sed -n 's/^users.*livekit = "\(.*\)".*/--username livekit --password \1/p' "$root/etc/floe/floe.toml")
