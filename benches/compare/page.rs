@@ -181,9 +181,9 @@ fn where_it_goes(md: &mut String, results: &Results, pair: Option<(usize, usize)
          | waiting (epoll) | switching threads, most of it within waiting | rest of the kernel | own code |\n\
          |---|---|---|---|---|---|---|---|---|---|\n",
     );
-    for profile in &results.profiles {
+    for (rival, profile) in &results.profiles {
         let steps = results.rows.iter().find(|row| row.workload.name == profile.load);
-        let Some(whole) = steps.and_then(|row| Spread::of(&row.steps[profile.rival], cpu)) else { continue };
+        let Some(whole) = steps.and_then(|row| Spread::of(&row.steps[*rival], cpu)) else { continue };
         let shares = [
             profile.sending,
             profile.delivery,
@@ -195,7 +195,7 @@ fn where_it_goes(md: &mut String, results: &Results, pair: Option<(usize, usize)
             profile.own(),
         ];
         let times = shares.map(|share| format!(" {:.1} |", share / 100.0 * whole.median)).concat();
-        let _ = writeln!(md, "| {} | {} |{times}", profile.load, results.rivals[profile.rival].title);
+        let _ = writeln!(md, "| {} | {} |{times}", profile.load, results.rivals[*rival].title);
     }
     md.push_str(WHY);
 }

@@ -36,8 +36,6 @@ const SWITCHING: [&str; 1] = ["__schedule"];
 #[derive(Debug)]
 pub(crate) struct Profile {
     pub(crate) load: &'static str,
-    /// Whose, by its number.
-    pub(crate) rival: usize,
     pub(crate) sending: f64,
     /// Most of it within `sending`.
     pub(crate) delivery: f64,
@@ -96,7 +94,7 @@ impl Recording {
     }
 
     /// What was seen; `None` when `perf` could not look into the kernel.
-    pub(crate) fn end(mut self, load: &'static str, rival: usize) -> Option<Profile> {
+    pub(crate) fn end(mut self, load: &'static str) -> Option<Profile> {
         let recorded = self.perf.wait().ok()?.success();
         let report = |arguments: &[&str]| -> Option<String> {
             let output = Command::new("perf")
@@ -114,7 +112,6 @@ impl Recording {
             let of = |names: &[&str]| names.iter().map(|name| share(&symbols, name)).sum();
             Some(Profile {
                 load,
-                rival,
                 sending: of(&SENDING),
                 delivery: of(&DELIVERY),
                 waking: of(&WAKING),

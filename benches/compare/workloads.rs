@@ -154,7 +154,8 @@ pub(crate) struct Results {
     /// Of each rival, what came of each rate of [`CURVE`].
     pub(crate) curves: Vec<Vec<Step>>,
     /// Where floe's time goes.
-    pub(crate) profiles: Vec<Profile>,
+    /// By rival.
+    pub(crate) profiles: Vec<(usize, Profile)>,
     /// Load averages of the machine, before and after.
     pub(crate) busy: [Option<f64>; 2],
 }
@@ -201,18 +202,16 @@ impl Results {
         }
         let mut profiles = Vec::new();
         for row in rows.iter().filter(|_| only.is_none() && !effort.is_try()) {
-            if !profile::LOADS.contains(&row.workload.name) {
-                continue;
-            }
-            for (at, rival) in rivals.iter().enumerate() {
-                if profile::RIVALS.contains(&rival.name) && row.workload.is_for(rival) {
-                    match profiled((at, rival), row.workload, effort) {
-                        Ok(profile) => profiles.extend(profile),
-                        // All else has been measured.
-                        Err(error) => {
-                            eprintln!("{}, {}: no profile: {error}", row.workload.name, rival.title)
-                        }
-                    }
+            let is_looked_at = |rival: &Rival| {
+                profile::LOADS.contains(&row.workload.name)
+                    && profile::RIVALS.contains(&rival.name)
+                    && row.workload.is_for(rival)
+            };
+            for (at, rival) in rivals.iter().enumerate().filter(|(_, rival)| is_looked_at(rival)) {
+                match profiled(rival, row.workload, effort) {
+                    Ok(profile) => profiles.extend(profile.map(|profile| (at, profile))),
+                    // All else has been measured.
+                    Err(error) => eprintln!("{}, {}: no profile: {error}", row.workload.name, rival.title),
                 }
             }
         }
@@ -227,17 +226,13 @@ fn load_average() -> Option<f64> {
 }
 
 /// One load once more, looked at by `perf`.
-fn profiled(
-    (number, rival): (usize, &Rival),
-    workload: Workload,
-    effort: Effort,
-) -> Result<Option<Profile>, String> {
+fn profiled(rival: &Rival, workload: Workload, effort: Effort) -> Result<Option<Profile>, String> {
     let server = rival.start()?;
     let Some(recording) = Recording::begin(server.pid(), effort.warmup + effort.duration) else {
         return Ok(None);
     };
     load(&server, workload, workload.job(effort))?;
-    Ok(recording.end(workload.name, number))
+    Ok(recording.end(workload.name))
 }
 
 /// One rival, started for it, under one load, where something has to arrive.
