@@ -211,22 +211,17 @@ each other at such loads. A server with one thread, as that of the `turn` crate,
 there, and loses packets where one thread is not enough; with `listen.shards = 1` floe does the same. Bursts, where
 packets have company, are cheaper by far.
 
-Weighed, or measured for packets alone by experiments that were not kept:
+Weighed or tried for packets alone, and left:
 
-- io_uring, with the sends of many sockets in one call: measured with 172-byte packets on loopback, 10 % more than
-  `sendmsg` for one socket, the same for two, 8 % less for four and 16 % less for sixteen. At these loads a wake-up brings
-  two packets or so; and containers often forbid io_uring.
+- io_uring, with the sends of many sockets in one call: dearer than `sendmsg` for one socket, and cheaper only for more
+  packets than a wake-up brings at these loads; and containers often forbid it.
 - `recvmsg` in place of `recvmmsg` where one packet is expected: it saves the kernel's second look into the queue, but not
   knowing whether the socket is empty costs another `epoll_wait`.
 - An epoll set of its own for each shard's sockets, in place of the runtime's: the forwarder has one.
 - One shard in place of two at \"up, 40 k/s\" on two cores: 11.3 and 12.3 µs for a packet against 14.7 and 14.9, in turn
   (`listen.shards`, `floe bench --rate 40k --direction up`). It is not the default, as it leaves the other cores unused.
-- To rest a little after each batch, so that more packets share a wake-up, measured at \"up, 40 k/s\": 50, 100 and 200 µs
-  of rest took 13.8, 12.6 and 11.1 µs for a packet in place of 13.6, and arrival 97, 130 and 149 µs in place of 52; with
-  one shard 10.8, 9.1 and 8.7 µs in place of 12.2. Packets that share a wake-up still take a call each to be sent.
-- A generator that looks at the clock rather than being woken by what arrives, so that no server pays for waking it: in
-  one round the servers took from nothing to a quarter less, with no order to it, and their ratios stayed where they were
-  but for noise.
+- To rest a little after each batch, so that more packets share a wake-up: it saves little CPU beside the time it adds to
+  arrival, as packets that share a wake-up still take a call each to be sent.
 ";
 
 fn machine(md: &mut String, results: &Results) {

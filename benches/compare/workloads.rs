@@ -153,8 +153,7 @@ pub(crate) struct Results {
     pub(crate) rows: Vec<Row>,
     /// Of each rival, what came of each rate of [`CURVE`].
     pub(crate) curves: Vec<Vec<Step>>,
-    /// Where floe's time goes.
-    /// By rival.
+    /// Where the time goes, and whose, by its number among the rivals.
     pub(crate) profiles: Vec<(usize, Profile)>,
     /// Load averages of the machine, before and after.
     pub(crate) busy: [Option<f64>; 2],
