@@ -87,8 +87,7 @@ const SAMPLES: &[&str] = &[
 /// Whether a secret or password is printed in manuals, for everybody to read, or
 /// is a [placeholder](is_placeholder).
 pub fn is_sample(text: &str) -> bool {
-    let plain = plain(text);
-    is_placeholder(text) || SAMPLES.contains(&plain.as_str())
+    SAMPLES.contains(&plain(text).as_str()) || is_placeholder(text)
 }
 
 /// Whether a manual prints this where a value of one's own belongs: `<secret>`,
