@@ -78,19 +78,21 @@ fn over_dtls_every_step_is_right_and_another_name_is_not() {
     examine("localhost").assert_failed("certificate", "certificate-name", &["localhost"]);
 }
 
+/// `floe check` alone, where this server is the one that runs.
+fn of_the_running(server: &Server) -> (Option<i32>, String) {
+    let mut command = floe();
+    command.arg("check").env("FLOE_STATE_DIRECTORY", server.directory());
+    let output = command.stdin(Stdio::null()).output().expect("floe runs");
+    (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"))
+}
+
 #[test]
 fn the_running_server_needs_no_url_and_no_password() {
     let server = Server::start(|config| {
         config.secret_only().set("peers.allow", Vec::<String>::new());
     });
-    let output = floe()
-        .arg("check")
-        .env("FLOE_STATE_DIRECTORY", server.directory())
-        .stdin(Stdio::null())
-        .output()
-        .expect("floe runs");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{said}");
+    let (status, said) = of_the_running(&server);
+    assert_eq!(status, Some(0), "{said}");
     for listener in [server.udp(), server.udp6()] {
         assert!(said.contains(&format!("udp {listener}\n")), "{said}");
     }
@@ -102,13 +104,7 @@ fn the_running_server_needs_no_url_and_no_password() {
 fn a_draining_server_gives_no_login() {
     let server = Server::start(|config| _ = config.secret_only());
     assert_eq!(server.api("POST", "/api/drain").0, 200);
-    let output = floe()
-        .arg("check")
-        .env("FLOE_STATE_DIRECTORY", server.directory())
-        .stdin(Stdio::null())
-        .output()
-        .expect("floe runs");
-    let said = String::from_utf8_lossy(&output.stdout);
+    let (_, said) = of_the_running(&server);
     assert!(said.contains("draining") && !said.contains("--secret"), "{said}");
 }
 
