@@ -35,6 +35,10 @@ use crate::relay::{
 /// batch may bring thousands.
 const MAX_ROUTES: usize = 512;
 
+/// What stands before a payload of a peer with an IPv6 address in a Data indication
+/// (RFC 8656 §11.4), bytes: the longest of all headers.
+const HEADER: usize = 48;
+
 /// A UDP listener of this shard.
 #[derive(Debug)]
 pub(super) struct UdpListener {
@@ -78,7 +82,6 @@ pub(super) struct Shard {
 }
 
 /// What one batch leaves to be done, and room to do it in; empty in between.
-#[derive(Default)]
 pub(super) struct Work {
     pub out: Output,
     pub routes: Vec<Routed>,
@@ -86,6 +89,22 @@ pub(super) struct Work {
     pub outbox: Outbox,
     pub complaints: Seldom,
     pub logins: Seldom,
+}
+
+impl Work {
+    /// With room for the largest batch, so that none has to make it when the first
+    /// such batch comes.
+    pub(super) fn new() -> Self {
+        let (bytes, effects) = (Vec::with_capacity(MAX_ROUTES * HEADER), Vec::new());
+        Self {
+            out: Output { bytes, effects },
+            routes: Vec::with_capacity(MAX_ROUTES),
+            datagrams: Vec::with_capacity(MAX_ROUTES),
+            outbox: Outbox::with_room(MAX_ROUTES),
+            complaints: Seldom::default(),
+            logins: Seldom::default(),
+        }
+    }
 }
 
 impl Shard {

@@ -168,7 +168,7 @@ async fn serve(parts: Parts, started: Started) -> io::Result<()> {
         armed: None,
         timer: Rc::clone(&timer),
         waiting: Vec::new(),
-        work: Work::default(),
+        work: Work::new(),
     };
     let common = Rc::new_cyclic(|common| Common {
         shard: RefCell::new(shard(common)),

@@ -39,7 +39,7 @@ pub struct Datagram<'a> {
     /// Its bytes, one after the other, without being copied together. Any may
     /// be empty, all of them too; 65,507 bytes altogether at most over IPv4,
     /// 65,527 over IPv6.
-    pub parts: [&'a [u8]; 3],
+    pub parts: [&'a [u8]; PARTS],
 }
 
 /// Packets that the kernel did not take, and that are lost, as UDP allows.
@@ -54,6 +54,9 @@ pub struct Refused<'e> {
     /// Why.
     pub error: &'e io::Error,
 }
+
+/// Of a packet: [`Datagram::parts`].
+const PARTS: usize = 3;
 
 /// The memory of a batch to be sent, to be used again for the next one.
 pub struct Outbox {
@@ -82,6 +85,15 @@ impl Outbox {
     /// ([`Outbox::new`] knows it) costs a call that is refused.
     pub const fn joining(segments: usize) -> Self {
         Self { messages: Vec::new(), parts: Vec::new(), headers: Vec::new(), segments }
+    }
+
+    /// The same with room for so many packets from the start.
+    pub fn with_room(packets: usize) -> Self {
+        let mut outbox = Self::new();
+        outbox.messages.reserve(packets);
+        outbox.parts.reserve(packets * PARTS);
+        outbox.headers.reserve(packets);
+        outbox
     }
 
     /// Begins a batch.
