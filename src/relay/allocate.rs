@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
+use smallvec::SmallVec;
 
 use super::address::{Family, FiveTuple};
 use super::allocation::{Allocation, Relay};
@@ -272,7 +273,7 @@ impl Engine {
             allocate_id: asked.id,
             reservation_token,
             address_error,
-            permissions: Vec::new(),
+            permissions: SmallVec::new(),
             channels: Channels::default(),
             traffic: Traffic::default(),
             bandwidth: Bucket::limiting(rate, now.instant),

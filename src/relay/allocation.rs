@@ -6,8 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::access::Access;
-use super::address::{Family, PeerAddr, RelayAddr};
+use super::address::{Family, FiveTuple, PeerAddr, RelayAddr};
 use super::bandwidth::Bucket;
 use super::channels::{Channel, Channels};
 use super::counters::Counters;
@@ -63,8 +65,8 @@ pub(super) struct Allocation {
     pub(super) reservation_token: Option<[u8; 8]>,
     /// Likewise: the family that could not be had, and why.
     pub(super) address_error: Option<(Family, ErrorCode)>,
-    /// By peer, each once.
-    pub(super) permissions: Vec<Permission>,
+    /// By peer, each once. The first ones stand here, where a packet looks anyhow.
+    pub(super) permissions: SmallVec<[Permission; 2]>,
     pub(super) channels: Channels,
     pub(super) traffic: Traffic,
     /// `None` without a limit.
@@ -108,6 +110,12 @@ impl Allocation {
     pub(super) fn paths(&self) -> impl Iterator<Item = ClientPath> + use<> {
         let next = self.mobility.as_ref().and_then(|mobility| mobility.next);
         self.reach().into_iter().chain(next)
+    }
+
+    /// Whether this is the 5-tuple that its client is moving to.
+    pub(super) fn next_is_at(&self, five_tuple: FiveTuple) -> bool {
+        let next = self.mobility.as_ref().and_then(|mobility| mobility.next);
+        next.is_some_and(|next| next.five_tuple == five_tuple)
     }
 
     /// When its last relay ends.

@@ -1,6 +1,9 @@
 //! The channel bindings of one allocation (RFC 8656 §12), found by number and by
 //! peer. Sorted vectors, since nearly all allocations have a few: two hash tables
-//! would take as much memory as everything else of an allocation.
+//! would take as much memory as everything else of an allocation. The first channel
+//! stands in the allocation itself, where a packet looks anyhow.
+
+use smallvec::SmallVec;
 
 use super::address::PeerAddr;
 use super::time::Instant;
@@ -19,13 +22,13 @@ pub(super) struct Channel {
 #[derive(Debug, Default)]
 pub(super) struct Channels {
     /// By number.
-    bound: Vec<Channel>,
+    bound: SmallVec<[Channel; 1]>,
     /// Their numbers, by peer.
-    by_peer: Vec<ChannelNumber>,
+    by_peer: SmallVec<[ChannelNumber; 8]>,
 }
 
 impl Channels {
-    pub(super) const fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.bound.len()
     }
 

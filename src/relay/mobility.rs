@@ -134,7 +134,7 @@ impl Engine {
         let at_once = mobility.away || allocation.tcp.is_some();
         let given_up = mobility.next.replace(by);
         if let Some(given_up) = given_up {
-            self.depart(given_up, out);
+            self.depart(id, given_up, out);
         }
         self.table.join(by.five_tuple, id);
         out.effects.push(Effect::Arrived(by));
@@ -165,7 +165,7 @@ impl Engine {
         match &mut allocation.mobility {
             Some(mobility) if mobility.next.is_some_and(is_it) => {
                 mobility.withdraw();
-                self.depart(path, out);
+                self.depart(id, path, out);
             }
             // The same client has made a newer one.
             _ if !is_last => {}
@@ -173,7 +173,7 @@ impl Engine {
             Some(mobility) if mobility.next.is_some() => self.leave_old_path(now, id, out),
             Some(mobility) => {
                 mobility.away = true;
-                self.depart(path, out);
+                self.depart(id, path, out);
                 self.abandon_connects(id, path, out);
             }
         }
@@ -188,7 +188,7 @@ impl Engine {
         let old = std::mem::replace(&mut allocation.path, next);
         let to = allocation.summary(id, now);
         if !was_away {
-            self.depart(old, out);
+            self.depart(id, old, out);
             self.abandon_connects(id, old, out);
         }
         let counters = &self.world.counters;
@@ -198,8 +198,8 @@ impl Engine {
         out.effects.push(Effect::Moved { from: old.five_tuple, to: to.into() });
     }
 
-    fn depart(&mut self, path: ClientPath, out: &mut Output) {
-        self.table.leave(path.five_tuple);
+    fn depart(&mut self, id: AllocationId, path: ClientPath, out: &mut Output) {
+        self.table.leave(path.five_tuple, id);
         out.effects.push(Effect::Departed(path));
     }
 

@@ -17,7 +17,7 @@ impl World {
 
     /// Whether a relay socket is there for this relayed address.
     pub(crate) fn is_open(&self, relayed: SocketAddr) -> bool {
-        self.sockets.values().any(|at| *at == local_of(relayed))
+        self.bound.contains_key(&local_of(relayed))
     }
 
     pub(crate) fn permissions(&self) -> u64 {

@@ -155,6 +155,8 @@ pub(crate) struct World {
     pub(crate) waiting: Vec<Waiting>,
     /// Open relay sockets and the local address of each.
     pub(crate) sockets: BTreeMap<(usize, RelayId), SocketAddr>,
+    /// Whose the socket is that is bound to an address.
+    bound: BTreeMap<SocketAddr, (usize, RelayId)>,
     pub(crate) opened: usize,
     /// Why logins have failed.
     pub(crate) faults: Vec<LoginFault>,
@@ -224,6 +226,7 @@ impl World {
             hold_binds: false,
             waiting: Vec::new(),
             sockets: BTreeMap::new(),
+            bound: BTreeMap::new(),
             opened: 0,
             faults: Vec::new(),
             closed: Vec::new(),
@@ -261,7 +264,7 @@ impl World {
     /// A packet from a peer to a relayed address, as its socket would bring it.
     pub(crate) fn peer(&mut self, from: SocketAddr, to: SocketAddr, packet: &[u8]) -> Option<Sent> {
         let local = local_of(to);
-        let (&(shard, relay), _) = self.sockets.iter().find(|(_, at)| **at == local)?;
+        let (shard, relay) = *self.bound.get(&local)?;
         let peer = PeerAddr::new(from);
         let route = self.engines[shard].peer_datagram(self.now, relay, peer, packet, &mut self.output);
         Some(self.settle(shard, route, packet))
@@ -270,7 +273,7 @@ impl World {
     /// An ICMP error at a relayed address, in answer to what went to `peer`.
     pub(crate) fn icmp(&mut self, peer: SocketAddr, at: SocketAddr, icmp: Icmp) -> Option<Sent> {
         let local = local_of(at);
-        let (&(shard, relay), _) = self.sockets.iter().find(|(_, at)| **at == local)?;
+        let (shard, relay) = *self.bound.get(&local)?;
         let route =
             self.engines[shard].peer_icmp(self.now, relay, PeerAddr::new(peer), icmp, &mut self.output);
         Some(self.settle(shard, route, &[]))
@@ -284,7 +287,7 @@ impl World {
         to: SocketAddr,
     ) -> Option<(usize, Option<ConnectionId>, Sent)> {
         let local = local_of(to);
-        let (&(shard, relay), _) = self.sockets.iter().find(|(_, at)| **at == local)?;
+        let (shard, relay) = *self.bound.get(&local)?;
         let peer = PeerAddr::new(from);
         let (id, route) = self.engines[shard].peer_connection(self.now, relay, peer, &mut self.output);
         Some((shard, id, self.settle(shard, route, &[])))
@@ -411,7 +414,8 @@ impl World {
                 return Some(self.complete(waiting, outcome));
             }
             Effect::CloseRelay { relay } => {
-                self.sockets.remove(&(shard, relay)).expect("only an open socket is closed");
+                let local = self.sockets.remove(&(shard, relay)).expect("only an open socket is closed");
+                self.bound.remove(&local);
             }
             Effect::LoginFailed { fault, .. } => self.faults.push(fault),
             Effect::PassOn { client, shard } if !self.tcp_relay => {
@@ -459,7 +463,7 @@ impl World {
     fn complete(&mut self, waiting: Waiting, outcome: Outcome) -> Route {
         let Waiting { shard, id, relay, local } = waiting;
         if outcome == Outcome::Bound {
-            assert!(self.sockets.values().all(|at| *at != local), "{local} is bound twice");
+            assert!(self.bound.insert(local, (shard, relay)).is_none(), "{local} is bound twice");
             assert!(self.sockets.insert((shard, relay), local).is_none(), "{relay:?} is bound twice");
         }
         self.engines[shard].complete(self.now, id, outcome, &mut self.output)
