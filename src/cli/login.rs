@@ -20,7 +20,7 @@ const LAST: Duration = Duration::from_secs(3600);
 #[derive(clap::Args, Debug)]
 pub(super) struct LoginArgs {
     /// User of the server; default: time-limited credentials of the running local server
-    #[arg(long, value_name = "NAME", env = "TURN_USERNAME")]
+    #[arg(long, value_name = "NAME", env = "TURN_USERNAME", allow_hyphen_values = true)]
     username: Option<String>,
     /// Password of that user
     #[arg(
@@ -28,11 +28,18 @@ pub(super) struct LoginArgs {
         value_name = "PASSWORD",
         env = "TURN_PASSWORD",
         hide_env_values = true,
+        allow_hyphen_values = true,
         requires = "username"
     )]
     password: Option<String>,
     /// Shared secret of the server, to make time-limited credentials from
-    #[arg(long, value_name = "SECRET", env = "TURN_SECRET", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "TURN_SECRET",
+        hide_env_values = true,
+        allow_hyphen_values = true
+    )]
     secret: Option<String>,
 }
 

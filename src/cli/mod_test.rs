@@ -48,3 +48,22 @@ fn what_is_no_assignment_is_refused() {
     let error = Cli::try_parse_from(["floe", "--set", "log.level"]).unwrap_err().to_string();
     assert!(error.contains("write SECTION.KEY=VALUE, as log.level=debug"), "{error}");
 }
+
+/// Tokens of a run do so once in 64 times.
+#[test]
+fn secrets_may_begin_with_a_hyphen() {
+    let mut seen = 0;
+    let mut commands = vec![Cli::command()];
+    while let Some(command) = commands.pop() {
+        commands.extend(command.get_subcommands().cloned());
+        for flag in command.get_arguments() {
+            let value = flag.get_value_names().and_then(|names| names.first()).map(|name| name.as_str());
+            if matches!(value, Some("PASSWORD" | "SECRET" | "TOKEN" | "KEY")) && !flag.is_positional() {
+                seen += 1;
+                let name = command.get_name();
+                assert!(flag.is_allow_hyphen_values_set(), "floe {name} --{}", flag.get_id());
+            }
+        }
+    }
+    assert!(seen > 3, "{seen} flags for secrets");
+}

@@ -47,7 +47,7 @@ pub(super) struct Args {
     #[arg(long, requires = "room", value_parser = signal_url, value_name = "URL")]
     signal: Option<String>,
     /// Token for the room; default: the running server's
-    #[arg(long, requires = "room", value_name = "TOKEN")]
+    #[arg(long, requires = "room", value_name = "TOKEN", allow_hyphen_values = true)]
     token: Option<String>,
     /// floe's admin address, http://HOST:PORT, to compare its count of bytes
     #[arg(long, value_name = "URL", value_parser = admin_url)]

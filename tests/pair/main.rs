@@ -193,7 +193,8 @@ fn two_processes_meet_in_a_room() {
     });
     for side in [offer, answer] {
         let (output, report) = side.join().expect("it ended");
-        assert_eq!(output.status.code(), Some(0), "{report:#}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{report:#}\n{said}");
     }
 }
 
