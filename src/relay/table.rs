@@ -120,6 +120,7 @@ impl Table {
 
     /// An entry is found at one more 5-tuple, which it names.
     pub(super) fn join(&mut self, five_tuple: FiveTuple, id: AllocationId) {
+        debug_assert!(self.id(five_tuple).is_none(), "a 5-tuple of two");
         let place = Place { hash: self.hash.hash_one(five_tuple), id };
         self.by_tuple.insert_unique(place.hash, place, |place| place.hash);
     }
