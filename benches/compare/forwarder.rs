@@ -27,13 +27,16 @@ const BUFFER: usize = 4 * 1024 * 1024;
 /// Names the listener among a thread's sockets.
 const LISTENER: u64 = u64::MAX;
 
-/// Serves until it is killed; says where on the first line of its output.
+/// Serves until it is killed; says where on the first line of its output. Arguments:
+/// the realm, and how many threads, where it is not to be one for each core.
 pub(crate) fn serve() -> ExitCode {
     let realm = std::env::args().nth(2).unwrap_or_default();
+    let threads = std::env::args().nth(3).and_then(|threads| threads.parse().ok());
     let options = Options { reuse_port: true, buffer: BUFFER, join: true, ..Options::default() };
     let first = Socket::bind(LOCAL, &options).expect("a socket");
     let address = first.local_addr().expect("bound");
-    let others = (1..usable_cores()).map(|_| Socket::bind(address, &options).expect("a socket"));
+    let others =
+        (1..threads.unwrap_or_else(usable_cores)).map(|_| Socket::bind(address, &options).expect("a socket"));
     let listeners: Vec<Socket> = std::iter::once(first).chain(others).collect();
     println!("{address}");
     std::thread::scope(|scope| {

@@ -114,5 +114,6 @@ fn rivals(arguments: &Arguments) -> Result<Vec<Rival>, String> {
         None => eprintln!("compare: no coturn here (--install gets Debian's): it is left out"),
     }
     rivals.extend([Rival::turn_crate(), Rival::forwarder()]);
+    rivals.extend([Rival::floe().single(), Rival::forwarder().single()]);
     Ok(rivals)
 }

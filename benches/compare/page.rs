@@ -8,6 +8,7 @@ use floe::client::bench::chart::{Bars, Group, Line, Lines, Scale, standalone};
 use floe::client::bench::report::Step;
 use floe::client::bench::units::{Rate, count, micros, show_percent};
 
+use crate::servers::Rival;
 use crate::workloads::{Results, Row};
 
 /// Writes `performance.md` and what it shows; where.
@@ -58,7 +59,8 @@ fn cpu(step: &Step) -> Option<f64> {
 pub(crate) fn table(results: &Results) -> String {
     let mut text = format!("{:<28}", "µs of CPU for each");
     for rival in &results.rivals {
-        let _ = write!(text, "{:>26}", rival.name);
+        let threads = if rival.single { " (one thread)" } else { "" };
+        let _ = write!(text, "{:>26}", format!("{}{threads}", rival.name));
     }
     text.push('\n');
     for row in &results.rows {
@@ -95,19 +97,14 @@ fn page(results: &Results) -> String {
     let bare = results.rivals.iter().position(|rival| rival.name == "bare");
     let (to_coturn, to_bare) = ("floe ÷ coturn (aim)", ["floe ÷ forwarder", "forwarder ÷ coturn"]);
     let ratios = base.map(|_| to_coturn).into_iter().chain(bare.into_iter().flat_map(|_| to_bare));
-    heading(&mut md, results, ratios);
+    heading(&mut md, results.unbound(), ratios);
     for row in &results.rows {
         let _ = write!(md, "| {} |", row.workload.name);
-        for steps in &row.steps {
-            let shown =
-                Spread::of(steps, cpu).map(|s| format!("{:.2} µs ({:.2}–{:.2})", s.median, s.least, s.most));
-            let _ = write!(md, " {} |", shown.as_deref().unwrap_or("–"));
+        for steps in &row.steps[..results.unbound().len()] {
+            let _ = write!(md, " {} |", show_cpu(steps));
         }
         if let Some(base) = base {
-            let shown =
-                ratio(row, floe, base).map_or_else(|| "–".to_owned(), |ratio| format!("**{ratio:.2}**"));
-            let aim = row.workload.aim.map_or_else(String::new, |aim| format!(" ({aim:.2})"));
-            let _ = write!(md, " {shown}{aim} |");
+            let _ = write!(md, " {} |", beside_aim(row, floe, base));
         }
         if let Some(bare) = bare {
             let pairs = [Some((floe, bare)), base.map(|base| (bare, base))];
@@ -119,11 +116,12 @@ fn page(results: &Results) -> String {
         md.push('\n');
     }
     where_it_goes(&mut md, results, base.map(|base| (floe, base)));
+    with_one_thread(&mut md, results, base);
     md.push_str("\n## What arrives, and how soon\n\n");
-    heading(&mut md, results, None);
+    heading(&mut md, results.unbound(), None);
     for row in &results.rows {
         let _ = write!(md, "| {} |", row.workload.name);
-        for steps in &row.steps {
+        for steps in &row.steps[..results.unbound().len()] {
             let rate = Spread::of(steps, |step| Some(step.delivered_per_second));
             let loss = Spread::of(steps, |step| Some(step.loss_percent));
             let transit = Spread::of(steps, |step| Some(step.transit?.p50));
@@ -141,9 +139,9 @@ fn page(results: &Results) -> String {
         md.push('\n');
     }
     md.push_str("\n(The time is the median from sending to arrival.)\n\n## Memory\n\n");
-    heading(&mut md, results, None);
+    heading(&mut md, results.unbound(), None);
     for row in &results.rows {
-        memory(&mut md, row);
+        memory(&mut md, &row.steps[..results.unbound().len()], row.workload.name);
     }
     if !results.curves.is_empty() {
         md.push_str(
@@ -154,6 +152,50 @@ fn page(results: &Results) -> String {
     }
     md
 }
+
+fn show_cpu(steps: &[Step]) -> String {
+    Spread::of(steps, cpu)
+        .map_or_else(|| "–".to_owned(), |s| format!("{:.2} µs ({:.2}–{:.2})", s.median, s.least, s.most))
+}
+
+/// A ratio and what it is meant to be.
+fn beside_aim(row: &Row, ours: usize, theirs: usize) -> String {
+    let shown = ratio(row, ours, theirs).map_or_else(|| "–".to_owned(), |ratio| format!("**{ratio:.2}**"));
+    let aim = row.workload.aim.map_or_else(String::new, |aim| format!(" ({aim:.2})"));
+    format!("{shown}{aim}")
+}
+
+/// What threads cost where packets come one by one.
+fn with_one_thread(md: &mut String, results: &Results, base: Option<usize>) {
+    let first = results.unbound().len();
+    let singles = &results.rivals[first..];
+    md.push_str(ONE_THREAD);
+    let ratios =
+        singles.iter().filter(|_| base.is_some()).map(|rival| format!("{} ÷ coturn (aim)", rival.title));
+    let ratios: Vec<String> = ratios.collect();
+    heading(md, singles, ratios.iter().map(String::as_str));
+    for row in results.rows.iter().filter(|row| row.steps[first..].iter().any(|steps| !steps.is_empty())) {
+        let _ = write!(md, "| {} |", row.workload.name);
+        for steps in &row.steps[first..] {
+            let _ = write!(md, " {} |", show_cpu(steps));
+        }
+        for single in base.into_iter().flat_map(|_| first..results.rivals.len()) {
+            let _ = write!(md, " {} |", beside_aim(row, single, base.unwrap_or_default()));
+        }
+        md.push('\n');
+    }
+}
+
+/// Above the table of those with one thread.
+const ONE_THREAD: &str = "
+## With one thread
+
+Where packets come one by one, a server with fewer threads finds more of them at each waking. Here are floe with
+`listen.shards = 1` and the forwarder with one thread, in the same run; the latter is about the least for any server that
+sends each packet as it comes. One shard is not the default, as it leaves the other cores unused; where these are needed,
+packets come in company and take less with any number of threads (\"without limit\" above).
+
+";
 
 /// Why what falls short does: what the kernel takes of a packet, and what a server does.
 fn where_it_goes(md: &mut String, results: &Results, pair: Option<(usize, usize)>) {
@@ -208,8 +250,7 @@ but floe's own code is the kernel's, for calls that every relay makes: wait, rec
 no others with as many threads as floe, and its column says what floe's own work costs. Where the kernel's calls, and
 waking a thread above all, are dear beside a program's own code, as in many virtual machines, all servers come close to
 each other at such loads. A server with one thread, as that of the `turn` crate, is woken less often and so spends less
-there, and loses packets where one thread is not enough; with `listen.shards = 1` floe does the same. Bursts, where
-packets have company, are cheaper by far.
+there, and loses packets where one thread is not enough. Bursts, where packets have company, are cheaper by far.
 
 Weighed or tried for packets alone, and left:
 
@@ -218,15 +259,13 @@ Weighed or tried for packets alone, and left:
 - `recvmsg` in place of `recvmmsg` where one packet is expected: it saves the kernel's second look into the queue, but not
   knowing whether the socket is empty costs another `epoll_wait`.
 - An epoll set of its own for each shard's sockets, in place of the runtime's: the forwarder has one.
-- One shard in place of two at \"up, 40 k/s\" on two cores: 11.3 and 12.3 µs for a packet against 14.7 and 14.9, in turn
-  (`listen.shards`, `floe bench --rate 40k --direction up`). It is not the default, as it leaves the other cores unused.
 - To rest a little after each batch, so that more packets share a wake-up: it saves little CPU beside the time it adds to
   arrival, as packets that share a wake-up still take a call each to be sent.
 ";
 
 fn machine(md: &mut String, results: &Results) {
     let machine = floe::client::bench::report::Machine::here();
-    let versions: Vec<&str> = results.rivals.iter().map(|rival| rival.title.as_str()).collect();
+    let versions: Vec<&str> = results.unbound().iter().map(|rival| rival.title.as_str()).collect();
     let _ = writeln!(md, "- Servers: {}", versions.join(", "));
     let processor = machine.processor.as_deref().unwrap_or("unknown");
     let _ = writeln!(
@@ -250,9 +289,9 @@ fn machine(md: &mut String, results: &Results) {
     }
 }
 
-fn heading<'a>(md: &mut String, results: &'a Results, more: impl IntoIterator<Item = &'a str>) {
+fn heading<'a>(md: &mut String, rivals: &'a [Rival], more: impl IntoIterator<Item = &'a str>) {
     md.push_str("| load |");
-    let columns = results.rivals.iter().map(|rival| rival.title.as_str()).chain(more);
+    let columns = rivals.iter().map(|rival| rival.title.as_str()).chain(more);
     let mut count = 0;
     for column in columns {
         let _ = write!(md, " {column} |");
@@ -270,13 +309,13 @@ fn ratio(row: &Row, ours: usize, theirs: usize) -> Option<f64> {
 }
 
 /// Of the load that has any.
-fn memory(md: &mut String, row: &Row) {
+fn memory(md: &mut String, rivals: &[Vec<Step>], load: &str) {
     let each = |step: &Step| step.server?.memory_per_allocation;
-    if row.steps.iter().all(|steps| steps.iter().all(|step| each(step).is_none())) {
+    if rivals.iter().flatten().all(|step| each(step).is_none()) {
         return;
     }
-    let _ = write!(md, "| one allocation, {} |", row.workload.name);
-    for steps in &row.steps {
+    let _ = write!(md, "| one allocation, {load} |");
+    for steps in rivals {
         let shown = Spread::of(steps, each).map(|s| format!("{:.1} KB", s.median / 1e3));
         let _ = write!(md, " {} |", shown.as_deref().unwrap_or("–"));
     }
@@ -284,7 +323,7 @@ fn memory(md: &mut String, row: &Row) {
 }
 
 fn curves(md: &mut String, results: &Results) {
-    heading(md, results, None);
+    heading(md, results.unbound(), None);
     for at in 0..results.curves.iter().map(Vec::len).min().unwrap_or(0) {
         let offered = match results.curves[0][at].offered_per_second {
             Rate::PerSecond(rate) => format!("{}/s", count(rate)),
@@ -305,15 +344,16 @@ fn curves(md: &mut String, results: &Results) {
 }
 
 fn cpu_plot(results: &Results) -> String {
+    let unbound = results.unbound();
     let groups = results.rows.iter().filter(|row| !row.workload.name.starts_with("Allocate"));
     let groups = groups.map(|row| Group {
         name: row.workload.name,
-        values: row.steps.iter().map(|steps| Some(Spread::of(steps, cpu)?.median)).collect(),
+        values: row.steps[..unbound.len()].iter().map(|steps| Some(Spread::of(steps, cpu)?.median)).collect(),
     });
     Bars {
         title: "Server CPU for each delivered packet: less is better",
         scale: Scale::Micros,
-        names: results.rivals.iter().map(|rival| rival.title.as_str()).collect(),
+        names: unbound.iter().map(|rival| rival.title.as_str()).collect(),
         groups: groups.collect(),
     }
     .svg()

@@ -29,6 +29,8 @@ pub(crate) struct Rival {
     /// With its version.
     pub(crate) title: String,
     program: PathBuf,
+    /// One of those that are made to do with one thread.
+    pub(crate) single: bool,
 }
 
 /// A server that runs; killed when dropped.
@@ -50,7 +52,7 @@ struct Addresses {
 impl Rival {
     pub(crate) fn floe() -> Self {
         let title = format!("floe {}", env!("CARGO_PKG_VERSION"));
-        Self { name: "floe", title, program: env!("CARGO_BIN_EXE_floe").into() }
+        Self { name: "floe", title, program: env!("CARGO_BIN_EXE_floe").into(), single: false }
     }
 
     /// `None` when there is no such program.
@@ -59,7 +61,7 @@ impl Rival {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let version = said.lines().last().unwrap_or_default().split(' ').next().unwrap_or_default();
         let title = format!("coturn {version}");
-        Some(Self { name: "coturn", title, program: program.to_owned() })
+        Some(Self { name: "coturn", title, program: program.to_owned(), single: false })
     }
 
     pub(crate) fn turn_crate() -> Self {
@@ -71,7 +73,14 @@ impl Rival {
     }
 
     fn myself(name: &'static str, title: &str) -> Self {
-        Self { name, title: title.to_owned(), program: std::env::current_exe().expect("this program") }
+        let program = std::env::current_exe().expect("this program");
+        Self { name, title: title.to_owned(), program, single: false }
+    }
+
+    /// The same with one thread; it has to be floe or the forwarder.
+    pub(crate) fn single(self) -> Self {
+        let threads = if self.name == "floe" { "one shard" } else { "one thread" };
+        Self { title: format!("{}, {threads}", self.title), single: true, ..self }
     }
 
     /// Starts it afresh and waits until it answers.
@@ -80,8 +89,8 @@ impl Rival {
         let started = match self.name {
             "floe" => self.start_floe(&directory),
             "coturn" => self.start_coturn(&directory),
-            "turn" => self.start_myself(turn_crate::COMMAND),
-            _ => self.start_myself(forwarder::COMMAND),
+            "turn" => self.start_myself(turn_crate::COMMAND, None),
+            _ => self.start_myself(forwarder::COMMAND, self.single.then_some(1)),
         };
         let (child, addresses) = started.map_err(|error| format!("cannot start {}: {error}", self.title))?;
         let udp = addresses.udp;
@@ -92,9 +101,10 @@ impl Rival {
     fn start_floe(&self, directory: &Path) -> Result<Started, String> {
         let (port, tls) = (free_port(), free_port());
         let [certificate, key] = certificate();
+        let shards = if self.single { "shards = 1\n" } else { "" };
         let config = format!(
             "realm = {REALM:?}\nstate-directory = {directory:?}\ndrain-timeout = 0\n\
-             [listen]\nudp = [\"127.0.0.1:{port}\"]\ntcp = [\"127.0.0.1:{port}\"]\ntls = [\"127.0.0.1:{tls}\"]\n\
+             [listen]\n{shards}udp = [\"127.0.0.1:{port}\"]\ntcp = [\"127.0.0.1:{port}\"]\ntls = [\"127.0.0.1:{tls}\"]\n\
              [tls]\ncertificate = {certificate:?}\nprivate-key = {key:?}\n\
              [relay]\naddresses = [\"127.0.0.1\"]\n[auth]\nusers = {{ {USER} = {PASSWORD:?} }}\n\
              [peers]\nallow = [\"127.0.0.0/8\"]\n[admin]\nlisten = \"\"\n\
@@ -147,10 +157,14 @@ impl Rival {
     }
 
     /// One that says where it listens, for UDP alone.
-    fn start_myself(&self, command: &str) -> Result<Started, String> {
+    fn start_myself(&self, command: &str, threads: Option<usize>) -> Result<Started, String> {
         let arguments = [command, REALM];
         let mut command = Command::new(&self.program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+        command
+            .args(arguments)
+            .args(threads.map(|threads| threads.to_string()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| error.to_string())?;
         let mut line = String::new();
         let said = child.stdout.take().map(|out| BufReader::new(out).read_line(&mut line));

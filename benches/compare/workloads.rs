@@ -148,10 +148,11 @@ pub(crate) struct Row {
 /// Everything.
 #[derive(Debug)]
 pub(crate) struct Results {
+    /// Those with one thread come last.
     pub(crate) rivals: Vec<Rival>,
     pub(crate) effort: Effort,
     pub(crate) rows: Vec<Row>,
-    /// Of each rival, what came of each rate of [`CURVE`].
+    /// Of each rival with all its threads, what came of each rate of [`CURVE`].
     pub(crate) curves: Vec<Vec<Step>>,
     /// Where the time goes, and whose, by its number among the rivals.
     pub(crate) profiles: Vec<(usize, Profile)>,
@@ -160,6 +161,12 @@ pub(crate) struct Results {
 }
 
 impl Results {
+    /// Those with as many threads as they like.
+    pub(crate) fn unbound(&self) -> &[Rival] {
+        let count = self.rivals.iter().take_while(|rival| !rival.single).count();
+        &self.rivals[..count]
+    }
+
     /// Each round goes through all loads, and each load through all rivals, so that
     /// a machine that grows slow does so for all of them.
     pub(crate) fn measure(rivals: &[Rival], effort: Effort, only: Option<&str>) -> Result<Self, String> {
@@ -190,7 +197,7 @@ impl Results {
             }
         }
         let mut curves = Vec::new();
-        for rival in rivals.iter().filter(|_| only.is_none()) {
+        for rival in rivals.iter().filter(|rival| only.is_none() && !rival.single) {
             // Beyond what a rival can do, nothing may arrive: that is what is asked.
             let curve = match effort.is_try() {
                 true => run(rival, WORKLOADS[0], curve(effort)),
@@ -204,6 +211,7 @@ impl Results {
             let is_looked_at = |rival: &Rival| {
                 profile::LOADS.contains(&row.workload.name)
                     && profile::RIVALS.contains(&rival.name)
+                    && !rival.single
                     && row.workload.is_for(rival)
             };
             for (at, rival) in rivals.iter().enumerate().filter(|(_, rival)| is_looked_at(rival)) {
@@ -262,11 +270,23 @@ impl Workload {
     /// Whether it can take it at all.
     fn is_for(&self, rival: &Rival) -> bool {
         let by_udp = self.transport == Transport::Udp;
+        if rival.single && !(by_udp && self.is_of_lone_packets()) {
+            return false;
+        }
         match (rival.name, self.kind) {
             ("bare", Kind::Relay(packets)) => by_udp && packets.by_channel,
             ("bare", kind) => matches!(kind, Kind::Binding(_)),
             ("turn", _) => by_udp,
             _ => true,
+        }
+    }
+
+    /// Packets come one by one, and no more than one thread can serve.
+    fn is_of_lone_packets(&self) -> bool {
+        match self.kind {
+            Kind::Relay(packets) => packets.burst == 1 && packets.rate.is_some(),
+            Kind::Binding(_) => true,
+            Kind::Allocate(_) => false,
         }
     }
 
