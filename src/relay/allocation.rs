@@ -161,9 +161,10 @@ impl Allocation {
         self.permissions.binary_search_by_key(&rank(peer), |permission| rank(permission.peer))
     }
 
-    /// Takes out what has expired.
+    /// Takes out what has expired, or leads through a relay that has.
     pub(super) fn sweep(&mut self, now: Instant, counters: &Counters) {
-        self.retain(counters, |_, expires| now < expires);
+        let live = Family::BOTH.map(|family| self.relay(family, now).is_some());
+        self.retain(counters, |peer, expires| now < expires && live[Family::of(peer).index()]);
     }
 
     /// Takes out what leads to peers of a family, whose relay is gone.

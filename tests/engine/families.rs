@@ -223,6 +223,21 @@ fn a_refresh_does_not_bring_back_a_family_that_has_had_its_time() {
 }
 
 // B-160
+// B-064
+#[test]
+fn channels_of_a_family_that_has_had_its_time_are_free() {
+    let mut world = World::new();
+    let mut alice = Client::alice();
+    both(&mut world, &mut alice);
+    alice.request(&mut world, &Request::refresh().lifetime(1200).family(1));
+    world.pass_secs(100);
+    assert_eq!(alice.bind(&mut world, 0x4001, addr(V6)), 0);
+    assert_eq!(alice.bind(&mut world, 0x4001, addr(V4)), 400);
+    // The timer has yet to fire.
+    world.stall(Duration::from_secs(500));
+    assert_eq!(alice.bind(&mut world, 0x4001, addr(V4)), 0);
+}
+
 #[test]
 fn any_client_reaches_any_family() {
     for at in ["192.0.2.1:4000", "[2001:db8::77]:4000"] {

@@ -101,12 +101,19 @@ impl Allocation {
     }
 
     pub(crate) fn channel(&self, number: u16, now: Instant) -> Option<SocketAddr> {
-        self.channels.get(&number).filter(|channel| now < channel.1).map(|channel| channel.0)
+        let (peer, _) = self.channels.get(&number).filter(|channel| self.leads(channel, now))?;
+        Some(*peer)
     }
 
     pub(crate) fn channel_to(&self, peer: SocketAddr, now: Instant) -> Option<u16> {
-        let mut bound = self.channels.iter().filter(|(_, channel)| channel.0 == peer && now < channel.1);
+        let mut bound =
+            self.channels.iter().filter(|(_, channel)| channel.0 == peer && self.leads(channel, now));
         bound.next().map(|(number, _)| *number)
+    }
+
+    /// Whether a channel is there, and the relay that it leads through.
+    fn leads(&self, (peer, expires): &(SocketAddr, Instant), now: Instant) -> bool {
+        now < *expires && self.relay(Family::of(peer.ip()), now).is_some()
     }
 
     /// The family's relay and all that leads through it.
