@@ -170,17 +170,18 @@ fn with_one_thread(md: &mut String, results: &Results, base: Option<usize>) {
     let first = results.unbound().len();
     let singles = &results.rivals[first..];
     md.push_str(ONE_THREAD);
-    let ratios =
-        singles.iter().filter(|_| base.is_some()).map(|rival| format!("{} ÷ coturn (aim)", rival.title));
-    let ratios: Vec<String> = ratios.collect();
+    let title = |rival: &Rival| format!("{} ÷ coturn (aim)", rival.title);
+    let ratios: Vec<String> = singles.iter().filter(|_| base.is_some()).map(title).collect();
     heading(md, singles, ratios.iter().map(String::as_str));
     for row in results.rows.iter().filter(|row| row.steps[first..].iter().any(|steps| !steps.is_empty())) {
         let _ = write!(md, "| {} |", row.workload.name);
         for steps in &row.steps[first..] {
             let _ = write!(md, " {} |", show_cpu(steps));
         }
-        for single in base.into_iter().flat_map(|_| first..results.rivals.len()) {
-            let _ = write!(md, " {} |", beside_aim(row, single, base.unwrap_or_default()));
+        if let Some(base) = base {
+            for single in first..results.rivals.len() {
+                let _ = write!(md, " {} |", beside_aim(row, single, base));
+            }
         }
         md.push('\n');
     }
