@@ -222,7 +222,6 @@ fn a_refresh_does_not_bring_back_a_family_that_has_had_its_time() {
     world.assert_empty();
 }
 
-// B-160
 // B-064
 #[test]
 fn channels_of_a_family_that_has_had_its_time_are_free() {
@@ -238,6 +237,7 @@ fn channels_of_a_family_that_has_had_its_time_are_free() {
     assert_eq!(alice.bind(&mut world, 0x4001, addr(V4)), 0);
 }
 
+// B-160
 #[test]
 fn any_client_reaches_any_family() {
     for at in ["192.0.2.1:4000", "[2001:db8::77]:4000"] {
