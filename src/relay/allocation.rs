@@ -108,14 +108,16 @@ impl Allocation {
 
     /// Every way that its client may come by.
     pub(super) fn paths(&self) -> impl Iterator<Item = ClientPath> + use<> {
-        let next = self.mobility.as_ref().and_then(|mobility| mobility.next);
-        self.reach().into_iter().chain(next)
+        self.reach().into_iter().chain(self.next())
     }
 
-    /// Whether this is the 5-tuple that its client is moving to.
-    pub(super) fn next_is_at(&self, five_tuple: FiveTuple) -> bool {
-        let next = self.mobility.as_ref().and_then(|mobility| mobility.next);
-        next.is_some_and(|next| next.five_tuple == five_tuple)
+    /// Whether this is the 5-tuple of its client, or the one it is moving to.
+    pub(super) fn is_at(&self, five_tuple: FiveTuple) -> bool {
+        self.path.five_tuple == five_tuple || self.next().is_some_and(|next| next.five_tuple == five_tuple)
+    }
+
+    fn next(&self) -> Option<ClientPath> {
+        self.mobility.as_ref().and_then(|mobility| mobility.next)
     }
 
     /// When its last relay ends.
@@ -161,15 +163,15 @@ impl Allocation {
         self.permissions.binary_search_by_key(&rank(peer), |permission| rank(permission.peer))
     }
 
-    /// Takes out what has expired, or leads through a relay that has.
+    /// Takes out what has expired, or leads through a relay that has or is gone.
     pub(super) fn sweep(&mut self, now: Instant, counters: &Counters) {
         let live = Family::BOTH.map(|family| self.relay(family, now).is_some());
-        self.retain(counters, |peer, expires| now < expires && live[Family::of(peer).index()]);
-    }
-
-    /// Takes out what leads to peers of a family, whose relay is gone.
-    pub(super) fn forget(&mut self, family: Family, counters: &Counters) {
-        self.retain(counters, |peer, _| Family::of(peer) != family);
+        let stays = |peer: IpAddr, expires: Instant| now < expires && live[Family::of(peer).index()];
+        self.retain(
+            counters,
+            |permission| stays(permission.peer, permission.expires),
+            |channel| stays(channel.peer.ip(), channel.expires),
+        );
     }
 
     /// Asks anew what each permission and channel may reach; those without an
@@ -184,22 +186,14 @@ impl Allocation {
             *reach = found.unwrap_or(Reach::Denied);
             found.is_some()
         };
-        self.retain_each(
+        self.retain(
             counters,
             |permission| anew(&mut permission.reach, permitted(permission.peer)),
             |channel| anew(&mut channel.reach, bound(channel.peer)),
         );
     }
 
-    fn retain(&mut self, counters: &Counters, keep: impl Fn(IpAddr, Instant) -> bool) {
-        self.retain_each(
-            counters,
-            |permission| keep(permission.peer, permission.expires),
-            |channel| keep(channel.peer.ip(), channel.expires),
-        );
-    }
-
-    fn retain_each(
+    fn retain(
         &mut self,
         counters: &Counters,
         permitted: impl Fn(&mut Permission) -> bool,

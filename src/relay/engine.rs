@@ -360,7 +360,7 @@ impl Engine {
         let ended: ArrayVec<_, 2> =
             allocation.relays.iter().flatten().filter(|relay| relay.expires <= now).copied().collect();
         for relay in ended {
-            self.close_relay(id, relay.address.family(), out);
+            self.close_relay(now, id, relay.address.family(), out);
         }
         if let Some(allocation) = self.table.live_mut(id) {
             allocation.timer_at = allocation.next_look(now);
@@ -413,10 +413,10 @@ impl Engine {
     }
 
     /// Ends one relay of a dual allocation; the other goes on.
-    pub(super) fn close_relay(&mut self, id: AllocationId, family: Family, out: &mut Output) {
+    pub(super) fn close_relay(&mut self, now: Instant, id: AllocationId, family: Family, out: &mut Output) {
         let Some(allocation) = self.table.live_mut(id) else { return };
         let Some(relay) = allocation.relays[family.index()].take() else { return };
-        allocation.forget(family, &self.world.counters);
+        allocation.sweep(now, &self.world.counters);
         self.close_connections_of(id, family, out);
         self.table.forget_relay(relay.address);
         out.effects.push(Effect::CloseRelay { relay: RelayId { allocation: id, family } });

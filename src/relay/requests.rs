@@ -62,7 +62,7 @@ impl Engine {
         if lifetime == 0 {
             let mut live = allocation.relays.iter().flatten().filter(|relay| is_live(relay));
             match requested.filter(|_| !live.all(is_meant)) {
-                Some(family) => self.close_relay(id, family, out),
+                Some(family) => self.close_relay(now.instant, id, family, out),
                 None => self.close(now.instant, id, CloseReason::Deleted, out),
             }
         } else {

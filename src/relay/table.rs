@@ -26,9 +26,7 @@ impl Entry {
     fn is_at(&self, five_tuple: FiveTuple) -> bool {
         match self {
             Self::Opening(opening) => opening.asked.by.five_tuple == five_tuple,
-            Self::Live(allocation) => {
-                allocation.path.five_tuple == five_tuple || allocation.next_is_at(five_tuple)
-            }
+            Self::Live(allocation) => allocation.is_at(five_tuple),
         }
     }
 }
