@@ -160,9 +160,9 @@ fn show_cpu(steps: &[Step]) -> String {
 
 /// A ratio and what it is meant to be.
 fn beside_aim(row: &Row, ours: usize, theirs: usize) -> String {
-    let shown = ratio(row, ours, theirs).map_or_else(|| "–".to_owned(), |ratio| format!("**{ratio:.2}**"));
+    let Some(ratio) = ratio(row, ours, theirs) else { return "–".to_owned() };
     let aim = row.workload.aim.map_or_else(String::new, |aim| format!(" ({aim:.2})"));
-    format!("{shown}{aim}")
+    format!("**{ratio:.2}**{aim}")
 }
 
 /// What threads cost where packets come one by one.
